@@ -1,0 +1,82 @@
+/* limits.h - every ceiling in the program, named, with its reason.
+ *
+ * Nothing that a peer can make grow is without one. A test meets each of them
+ * at the limit and one above it. Sizes are bytes, times milliseconds. */
+#pragma once
+
+/* HTTP heads. nginx gives 32 KiB to large heads and Node 16 KiB; cookies of a
+ * browser on localhost, shared between ports, are what fills them. */
+#define LIMIT_HEAD_BYTES 32768
+#define LIMIT_HEAD_FIELDS 100
+#define LIMIT_TARGET_BYTES 8192
+/* A chunk-size line with its extensions, and all trailer fields together. */
+#define LIMIT_CHUNK_LINE_BYTES 256
+#define LIMIT_TRAILER_BYTES 8192
+
+/* The body of a request to a model: room for a dozen photographs in base64. */
+#define LIMIT_INFER_BODY_BYTES (64u << 20)
+/* The body of any other JSON request. */
+#define LIMIT_SMALL_BODY_BYTES (1u << 20)
+/* A JSON answer that a client of ours (CLI, engine look-up) holds whole. */
+#define LIMIT_REPLY_BODY_BYTES (64u << 20)
+#define LIMIT_JSON_DEPTH 200
+
+/* A connection has this long to send a head, then between two reads of a body,
+ * and may stay this long without a request. nginx uses 60 s and 75 s. */
+#define LIMIT_HEAD_MS 10000
+#define LIMIT_BODY_IDLE_MS 30000
+#define LIMIT_KEEPALIVE_MS 75000
+/* A reader that takes nothing of an answer for so long is gone. */
+#define LIMIT_WRITE_IDLE_MS 120000
+/* After an answer that ends the connection, how long and how much of what the
+ * client still sends is read, so that it sees the answer and not a reset. */
+#define LIMIT_LINGER_MS 2000
+#define LIMIT_LINGER_BYTES (4u << 20)
+
+/* Connections per listener, and requests that one client may pipeline before
+ * the answers are read. */
+#define LIMIT_CONNECTIONS 4096
+#define LIMIT_PIPELINED_BYTES LIMIT_HEAD_BYTES
+
+/* Bytes waiting in one stream to be written; above it the source is stopped.
+ * Two reads' worth: more only adds latency to a cancel. */
+#define LIMIT_STREAM_QUEUE_BYTES (128u << 10)
+/* What one read of a stream takes at most. */
+#define LIMIT_READ_BYTES (64u << 10)
+
+/* Idle connections kept open to one engine, and for how long. Shorter than the
+ * idle limit of the usual servers (5 s in uvicorn), so that we close first. */
+#define LIMIT_POOL_IDLE 32
+#define LIMIT_POOL_IDLE_MS 4000
+#define LIMIT_CONNECT_MS 10000
+
+/* Requests waiting for one model to load or for one engine. */
+#define LIMIT_WAITING_PER_MODEL 1024
+
+/* A model reference: longer than any registry allows. */
+#define LIMIT_REFERENCE_BYTES 1024
+/* OCI: the specification asks registries to take manifests up to 4 MiB. */
+#define LIMIT_MANIFEST_BYTES (4u << 20)
+#define LIMIT_CONFIG_BLOB_BYTES (16u << 20)
+#define LIMIT_INDEX_BYTES (256u << 20)
+#define LIMIT_LAYERS 10000
+/* GGUF metadata: keys, one string (chat templates are long), nested arrays. */
+#define LIMIT_GGUF_KEYS 65536
+#define LIMIT_GGUF_TENSORS 1048576
+#define LIMIT_GGUF_STRING_BYTES (16u << 20)
+#define LIMIT_GGUF_METADATA_BYTES (512u << 20)
+
+/* The last lines of an engine's log that an error message may quote, and the
+ * lines of all programs that GET /logs shows. */
+#define LIMIT_ENGINE_TAIL_BYTES 4096
+#define LIMIT_LOG_RING_BYTES (256u << 10)
+#define LIMIT_LOG_LINE_BYTES 2048
+/* One event on a worker's event pipe. */
+#define LIMIT_WORKER_EVENT_BYTES 8192
+/* SIGTERM, then so long until SIGKILL. */
+#define LIMIT_WORKER_STOP_MS 5000
+/* Running answers may finish for so long after SIGTERM to modeld. */
+#define LIMIT_DRAIN_MS 30000
+
+/* The configuration file. */
+#define LIMIT_CONFIG_FILE_BYTES (1u << 20)

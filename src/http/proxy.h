@@ -1,0 +1,36 @@
+/* proxy.h - joins an exchange to a call on an upstream, with back-pressure.
+ *
+ * The answer's head and body pass through as they come; hop-by-hop fields do
+ * not. A client that reads slowly stops the upstream after a bounded number of
+ * bytes; a client that leaves closes the upstream's connection at once. If the
+ * upstream fails before its head, `on_fail` answers instead; if it fails in the
+ * middle, an event stream gets an error event and is ended, anything else is
+ * cut so that the client can tell. */
+#pragma once
+#include "http/client.h"
+#include "http/server.h"
+
+struct proxy;
+
+struct proxy_fns {
+	/* No head came: the callee answers the exchange (502, 504 ...). */
+	void (*on_fail)(void *ctx, struct http_exchange *x,
+			const struct err *e);
+	/* The text for an error event in the middle of a stream. */
+	struct str (*error_body)(void *ctx, const struct err *e,
+				 struct arena *a);
+	/* Sees what passes: status, then pieces of the body. May be NULL. */
+	void (*on_head)(void *ctx, const struct http_head *h);
+	void (*on_piece)(void *ctx, struct str piece);
+	/* The end of it, exactly once, after the answer was ended or the client
+	 * had gone (then `e` has ERR_GONE). `x` may be dead: do not touch it.
+	 * After this the proxy is gone. */
+	void (*on_over)(void *ctx, int outcome, const struct err *e);
+};
+
+/* Forwards the exchange's own method, query and end-to-end fields, less Host,
+ * Authorization and Cookie; `path` replaces its path and `body` (borrowed; the
+ * exchange's arena is a good place) is sent. `fields` are added: CRLF lines. */
+void proxy_start(struct http_exchange *x, struct http_pool *to,
+		 const char *host, struct str path, struct str fields,
+		 struct str body, const struct proxy_fns *fns, void *ctx);
