@@ -5,15 +5,19 @@
  * bytes; a client that leaves closes the upstream's connection at once. If the
  * upstream fails before its head, `on_fail` answers instead; if it fails in the
  * middle, an event stream gets an error event and is ended, anything else is
- * cut so that the client can tell. */
+ * cut so that the client can tell.
+ *
+ * The exchange may already have been started as an event stream (a client that
+ * waits for a model to load gets its head and comments early). Then an upstream
+ * answer other than 200 becomes one error event with the upstream's error
+ * object (bounded by LIMIT_SMALL_BODY_BYTES), followed by `data: [DONE]`. */
 #pragma once
 #include "http/client.h"
 #include "http/server.h"
 
-struct proxy;
-
 struct proxy_fns {
-	/* No head came: the callee answers the exchange (502, 504 ...). */
+	/* No head came: the callee answers the exchange (502, 504 ...), or, when
+	 * that was started already, ends its event stream. */
 	void (*on_fail)(void *ctx, struct http_exchange *x,
 			const struct err *e);
 	/* The text for an error event in the middle of a stream. */

@@ -10,11 +10,17 @@
 
 #define ROUTER_PARAMS 3
 
+struct http_exchange;
+struct route_match;
+
+typedef void (*route_fn)(void *app, struct http_exchange *x,
+			 const struct route_match *m);
+
 struct route {
 	enum http_method method; /* a GET row answers HEAD too */
 	const char *pattern;
-	int access;	     /* the table owner's class */
-	const void *handler; /* the table owner's function, see routes.h */
+	int access; /* the table owner's class */
+	route_fn handler;
 };
 
 struct route_match {
