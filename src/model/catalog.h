@@ -1,0 +1,71 @@
+/* catalog.h - the names that people use, and the models behind them.
+ *
+ * Follows the store's index: a look-up costs one stat(2) and a binary search
+ * (a few microseconds) while nothing changes, in this or another process; after
+ * a change the index is read again (10,000 models: some 20 ms). The first look
+ * at a model reads its manifest and config, two small files; a bounded cache
+ * keeps them.
+ *
+ * Any thread may call any function; what comes out lies in the caller's arena
+ * and stays true to the moment of the call. */
+#pragma once
+#include "oci/store.h"
+
+struct catalog;
+
+enum catalog_outcome { CATALOG_ABSENT = 1 };
+
+/* A name without a tag means the tag `latest`. LOOSE: where no model has that,
+ * the first whose repository's last part is the name (inspect, tag); STRICT:
+ * none (inference, delete, push, export). */
+enum catalog_match { CATALOG_STRICT, CATALOG_LOOSE };
+
+struct catalog_model {
+	struct digest id;
+	const char *const *tags; /* fully qualified */
+	size_t n_tags;
+	int64_t created_s; /* Unix time; 0: not known */
+	/* From the config; "" or 0 where it does not say. */
+	const char *format;
+	const char *architecture;
+	const char *parameters;
+	const char *quantization;
+	const char *size;
+	int64_t context_size;
+	struct str config; /* the artifact's config object, compact JSON */
+	/* Guessed from the metadata: for embeddings, not for chat. */
+	bool is_embedding;
+	bool has_template; /* of its own, or in the GGUF file */
+	/* Absolute paths of blobs. */
+	const char *const *weights; /* in order: the shards of a split GGUF */
+	size_t n_weights;
+	uint64_t weight_bytes;
+	const char *mmproj;	   /* or NULL */
+	const char *chat_template; /* or NULL: the one in the GGUF file */
+	const char *const *licences;
+	size_t n_licences;
+};
+
+/* Borrows the store; `default_registry` NULL: docker.io. */
+struct catalog *catalog_new(struct store *s,
+			    const char *default_registry) must_use;
+void catalog_free(struct catalog *c);
+BASE_AUTO(catalog);
+
+/* By any form of ref.h. A text that names nothing, an invalid one too, is
+ * CATALOG_ABSENT; -1 is a store or model that cannot be read. */
+must_use int catalog_find(struct catalog *c, struct str name,
+			  enum catalog_match match, struct arena *a,
+			  const struct catalog_model **out, struct err *e);
+
+/* All models in the order they came. One that cannot be read is left out, with
+ * a warning in the log. Linear: from a job thread when there may be many (about
+ * 50 us each while not in the cache). */
+must_use int catalog_list(struct catalog *c, struct arena *a,
+			  const struct catalog_model **out, size_t *out_n,
+			  struct err *e);
+
+/* What catalog_find() takes, for calls to the store that need a reference
+ * (delete, tag). */
+must_use int catalog_ref(const struct catalog *c, struct str name,
+			 struct ref *out, struct err *e);

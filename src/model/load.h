@@ -1,0 +1,29 @@
+/* load.h - takes a model into the store from a tar that comes in pieces (the
+ * body of POST /models/load).
+ *
+ * Every blob is checked against the digest in its name before it gets that
+ * name; the model appears in the index, without tags, only when all is right.
+ * A load that fails or is given up leaves at most whole, verified blobs. One
+ * thread at a time per load; load_feed() and load_end() block on the disk (the
+ * piece that ends a blob waits until it is synced): call them from a job. */
+#pragma once
+#include "oci/store.h"
+
+struct load;
+
+/* Where a load is, for its progress messages. */
+struct load_progress {
+	struct digest blob; /* "" before the first */
+	uint64_t bytes;	    /* its size */
+	uint64_t done_bytes;
+};
+
+/* Borrows the store. */
+struct load *load_new(struct store *s) must_use;
+void load_free(struct load *l);
+BASE_AUTO(load);
+
+must_use int load_feed(struct load *l, struct str bytes, struct err *e);
+/* After the last piece. */
+must_use int load_end(struct load *l, struct digest *out_id, struct err *e);
+struct load_progress load_progress(const struct load *l);
