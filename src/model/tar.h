@@ -5,6 +5,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/err.h"
 
 struct tar;
 
