@@ -73,6 +73,8 @@
 #define LIMIT_LOG_LINE_BYTES 2048
 /* One event on a worker's event pipe. */
 #define LIMIT_WORKER_EVENT_BYTES 8192
+/* A loading engine that tells nothing for so long is taken for hung. */
+#define LIMIT_LOAD_SILENCE_MS 300000
 /* SIGTERM, then so long until SIGKILL. */
 #define LIMIT_WORKER_STOP_MS 5000
 /* Running answers may finish for so long after SIGTERM to modeld. */

@@ -93,8 +93,26 @@ void log_write(enum log_level level, const char *fmt, ...)
 	emit(level, log_state.source, str_of(text));
 }
 
+/* Our own programs write lines of this very form: takes time and source off
+ * such a line and gives its level, so that they do not stand there twice. */
+static void unwrap(struct str *line, enum log_level *level)
+{
+	struct str rest = *line, word;
+	if (line->n < 26 || line->p[4] != '-' || line->p[23] != 'Z')
+		return;
+	rest = str_tail(rest, 25);
+	if (!str_split(&rest, ' ', &word) || !rest.p)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_eq(word, names[i]))
+			*level = (enum log_level)i;
+	if (str_split(&rest, ' ', &word) && rest.p)
+		*line = rest;
+}
+
 void log_relay(enum log_level level, const char *source, struct str line)
 {
+	unwrap(&line, &level);
 	if (level <= log_state.level)
 		emit(level, source, line);
 }

@@ -1,0 +1,106 @@
+#include "engine/engine.h"
+
+void engine_set_init(struct engine_set *s)
+{
+	list_init(&s->engines);
+}
+
+static void destroy(struct engine *en)
+{
+	list_remove(&en->link);
+	free(en->name);
+	en->kind->free(en);
+}
+
+void engine_set_fini(struct engine_set *s)
+{
+	list_each (it, &s->engines)
+		destroy(container_of(it, struct engine, link));
+}
+
+void engine_set_add(struct engine_set *s, struct engine *en)
+{
+	list_push_front(&s->engines, &en->link);
+}
+
+void engine_set_retire(struct engine_set *s, const struct engine_kind *kind)
+{
+	list_each (it, &s->engines) {
+		struct engine *en = container_of(it, struct engine, link);
+		if (en->kind != kind)
+			continue;
+		list_remove(&en->link);
+		en->is_retired = true;
+		if (!en->leases)
+			destroy(en);
+	}
+}
+
+struct engine *engine_set_find(struct engine_set *s, struct str name)
+{
+	list_each (it, &s->engines) {
+		struct engine *en = container_of(it, struct engine, link);
+		if (str_eq(name, en->name))
+			return en;
+	}
+	return NULL;
+}
+
+struct engine *engine_set_for_model(struct engine_set *s, struct str name,
+				    const struct catalog_model *m)
+{
+	list_each (it, &s->engines) {
+		struct engine *en = container_of(it, struct engine, link);
+		if (en->kind->serves(en, name, m, false))
+			return en;
+	}
+	return NULL;
+}
+
+void engine_init(struct engine *en, const struct engine_kind *kind,
+		 const char *name)
+{
+	en->kind = kind;
+	en->name = xstrdup(name);
+	list_init(&en->link);
+}
+
+int engine_acquire(struct engine *en, struct str name,
+		   const struct catalog_model *m, struct engine_lease *lease,
+		   struct err *e)
+{
+	list_init(&lease->link);
+	lease->engine = en;
+	lease->target = (struct engine_target){ 0 };
+	en->leases++;
+	int got = en->kind->acquire(en, name, m, lease, e);
+	if (got < 0)
+		engine_release(lease);
+	return got;
+}
+
+void engine_release(struct engine_lease *lease)
+{
+	struct engine *en = steal(&lease->engine);
+	if (!en)
+		return;
+	en->kind->release(en, lease);
+	list_remove(&lease->link);
+	if (--en->leases == 0 && en->is_retired)
+		destroy(en);
+}
+
+void engine_explain(struct engine_lease *lease, struct err *e)
+{
+	struct engine *en = lease->engine;
+	struct err cause;
+	if (en && en->kind->explain && en->kind->explain(lease, &cause))
+		*e = cause;
+}
+
+void engine_fail(struct engine_lease *lease, const struct err *e)
+{
+	struct err why = *e;
+	engine_release(lease);
+	lease->on_ready(lease->ctx, &why);
+}

@@ -1,0 +1,209 @@
+#include "engine/engine_llama.h"
+#include "base/json.h"
+#include "model/catalog.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* When a model does not say how large its keys and values are. */
+#define FALLBACK_CONTEXT 8192
+/* Nobody trains for less; below it, chats end in the middle. */
+#define LEAST_CONTEXT 4096
+/* What a worker takes beside weights and cache: code, compute buffers, queues.
+ * Measured with SmolLM2 and MiniLM: 60 to 150 MiB. */
+#define WORKER_BYTES (192ull << 20)
+
+struct llama {
+	struct engine base;
+	struct pool *pool; /* owned */
+	char *program;	   /* owned */
+	uint64_t budget_bytes;
+};
+
+static struct llama *of(struct engine *en)
+{
+	return container_of(en, struct llama, base);
+}
+
+static bool serves(struct engine *en, struct str name,
+		   const struct catalog_model *m, bool is_named)
+{
+	(void)en;
+	(void)name;
+	(void)is_named;
+	return m && (!m->format[0] || strcmp(m->format, "gguf") == 0);
+}
+
+/* ---- how much context, and what it costs ---- */
+
+static uint64_t number(const json_t *gguf, const char *arch, const char *key)
+{
+	char name[160];
+	uint64_t v = 0;
+	snprintf(name, sizeof name, "%s.%s", arch, key);
+	const char *text = json_string_value(json_object_get(gguf, name));
+	return text && str_to_u64(str_of(text), &v) ? v : 0;
+}
+
+struct shape {
+	uint64_t trained;	  /* tokens; 0 if it does not say */
+	uint64_t bytes_per_token; /* of keys and values in F16; 0 unknown */
+};
+
+/* Grouped-query attention keeps head_count_kv heads of keys and of values a
+ * layer, two bytes a number. */
+static struct shape shape_of(const struct catalog_model *m)
+{
+	struct err e;
+	struct shape s = { 0 };
+	auto_json *config = NULL;
+	if (json_parse(m->config, &config, &e))
+		return s;
+	const json_t *gguf = json_object_get(config, "gguf");
+	const char *arch = m->architecture;
+	s.trained = number(gguf, arch, "context_length");
+	uint64_t heads = number(gguf, arch, "attention.head_count");
+	uint64_t kv_heads = number(gguf, arch, "attention.head_count_kv");
+	uint64_t width = number(gguf, arch, "embedding_length");
+	uint64_t key = number(gguf, arch, "attention.key_length");
+	uint64_t value = number(gguf, arch, "attention.value_length");
+	uint64_t layers = number(gguf, arch, "block_count");
+	/* Above these no model makes sense, and products could overflow. */
+	if (!heads || heads > 65536 || kv_heads > heads || layers > 65536 ||
+	    width > (1u << 20) || key > 65536 || value > 65536)
+		return s;
+	if (!kv_heads)
+		kv_heads = heads;
+	key = key ? key : width / heads;
+	value = value ? value : width / heads;
+	s.bytes_per_token = layers * kv_heads * (key + value) * 2;
+	return s;
+}
+
+/* What packaging chose; else as much as the model was trained for, as far as
+ * its cache stays within a quarter of the budget. */
+static uint64_t context_of(const struct llama *l, const struct catalog_model *m,
+			   const struct shape *s)
+{
+	if (m->context_size > 0 && (uint64_t)m->context_size != s->trained)
+		return (uint64_t)m->context_size;
+	if (!s->bytes_per_token)
+		return s->trained ? MIN(s->trained, FALLBACK_CONTEXT)
+				  : FALLBACK_CONTEXT;
+	uint64_t fits = l->budget_bytes / 4 / s->bytes_per_token;
+	fits = MAX(fits - fits % 256, LEAST_CONTEXT);
+	return s->trained ? MIN(s->trained, fits) : FALLBACK_CONTEXT;
+}
+
+/* ---- the functions of the kind ---- */
+
+static int acquire(struct engine *en, struct str name,
+		   const struct catalog_model *m, struct engine_lease *lease,
+		   struct err *e)
+{
+	struct llama *l = of(en);
+	char id[DIGEST_TEXT_BYTES];
+	auto_free char *label = str_dup(name);
+	digest_text(&m->id, id);
+	struct pool_model want = { .id = id, .label = label };
+	if (pool_has(l->pool, id))
+		return pool_acquire(l->pool, &want, lease, e);
+
+	struct shape shape = shape_of(m);
+	uint64_t context = context_of(l, m, &shape);
+	auto_free char *context_text = xasprintf("%" PRIu64, context);
+	auto_free char **argv = xcalloc(2 * m->n_weights + 8, sizeof *argv);
+	size_t n = 0;
+	argv[n++] = l->program;
+	for (size_t i = 0; i < m->n_weights; i++) {
+		argv[n++] = (char *)"--model";
+		argv[n++] = (char *)m->weights[i];
+	}
+	argv[n++] = (char *)"--alias";
+	argv[n++] = label;
+	argv[n++] = (char *)"--ctx-size";
+	argv[n++] = context_text;
+	if (m->chat_template) {
+		argv[n++] = (char *)"--chat-template-file";
+		argv[n++] = (char *)m->chat_template;
+	}
+	want.argv = argv;
+	want.bytes = m->weight_bytes + context * shape.bytes_per_token +
+		     WORKER_BYTES;
+	return pool_acquire(l->pool, &want, lease, e);
+}
+
+static void release(struct engine *en, struct engine_lease *lease)
+{
+	pool_release(of(en)->pool, lease);
+}
+
+static void each_running(struct engine *en, engine_running_fn fn, void *ctx)
+{
+	pool_each_running(of(en)->pool, en->name, fn, ctx);
+}
+
+static size_t unload(struct engine *en, const char *model_id, bool force)
+{
+	return pool_unload(of(en)->pool, model_id, force);
+}
+
+static int status(struct engine *en, struct buf *out)
+{
+	if (access(of(en)->program, X_OK) != 0)
+		return buf_printf(out, "Not Installed: %s is missing",
+				  of(en)->program);
+	return buf_puts(out, "Running: modeld-llama " MODELD_VERSION);
+}
+
+static bool explain(struct engine_lease *lease, struct err *e)
+{
+	return pool_explain(lease, e);
+}
+
+static void llama_free(struct engine *en)
+{
+	struct llama *l = of(en);
+	pool_free(l->pool);
+	free(l->program);
+	free(l);
+}
+
+const struct engine_kind engine_llama = {
+	.name = "llama.cpp",
+	.serves = serves,
+	.acquire = acquire,
+	.release = release,
+	.each_running = each_running,
+	.unload = unload,
+	.status = status,
+	.explain = explain,
+	.free = llama_free,
+};
+
+struct engine *engine_llama_new(struct uv_loop_s *loop,
+				const struct engine_llama_config *c)
+{
+	struct llama *l = xcalloc(1, sizeof *l);
+	engine_init(&l->base, &engine_llama, "llama.cpp");
+	l->pool = pool_new(loop, &c->pool);
+	l->program = xstrdup(c->program);
+	l->budget_bytes = c->pool.budget_bytes;
+	return &l->base;
+}
+
+void engine_llama_set_keep_alive(struct engine *en, int64_t ms)
+{
+	pool_set_keep_alive(of(en)->pool, ms);
+}
+
+uint64_t engine_llama_default_budget(void)
+{
+	uint64_t total = uv_get_total_memory();
+	uint64_t cgroup = uv_get_constrained_memory();
+	if (cgroup && cgroup < total)
+		total = cgroup;
+	return total / 10 * 9;
+}
