@@ -1,0 +1,20 @@
+/* modelname.h - model names as a person types and reads them.
+ *
+ * The server stores `docker.io/ai/smollm2:latest`; a person says `smollm2`.
+ * Pure but for the variable DEFAULT_REGISTRY, which stands for docker.io. */
+#pragma once
+#include "base/str.h"
+
+/* Without the parts that are the default: registry, "ai/", ":latest". Points
+ * into `name`. */
+struct str modelname_short(struct str name);
+/* The twelve digits that stand for an id ("sha256:..."). */
+struct str modelname_short_id(struct str id);
+/* Does the stored name answer to what was typed? Without a tag, every tag of
+ * that repository does. */
+bool modelname_matches(struct str stored, struct str typed);
+/* Is it an id or the beginning of one (12 digits or more)? */
+bool modelname_matches_id(struct str id, struct str typed);
+/* The order of `list`: by repository, then by tag, without case; no name comes
+ * first. */
+int modelname_compare(struct str a, struct str b);
