@@ -1,6 +1,6 @@
-/* modelname.h - model names as a person types and reads them.
+/* modelname.h - model names as a person types and reads them: `smollm2` for
+ * what the server stores as `docker.io/ai/smollm2:latest`.
  *
- * The server stores `docker.io/ai/smollm2:latest`; a person says `smollm2`.
  * Pure but for the variable DEFAULT_REGISTRY, which stands for docker.io. */
 #pragma once
 #include "base/str.h"
@@ -13,7 +13,7 @@ struct str modelname_short_id(struct str id);
 /* Does the stored name answer to what was typed? Without a tag, every tag of
  * that repository does. */
 bool modelname_matches(struct str stored, struct str typed);
-/* Is it an id or the beginning of one (12 digits or more)? */
+/* Is what was typed this id, or its first 12 digits? */
 bool modelname_matches_id(struct str id, struct str typed);
 /* The order of `list`: by repository, then by tag, without case; no name comes
  * first. */
