@@ -25,12 +25,16 @@ static void trim(char *s)
 	if (i == 0)
 		return;
 	unsigned char lead = (unsigned char)s[i - 1];
-	size_t want = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+	size_t want = lead >= 0xf0   ? 4
+		      : lead >= 0xe0 ? 3
+		      : lead >= 0xc0 ? 2
+				     : 1;
 	if (n - (i - 1) < want)
 		s[i - 1] = '\0';
 }
 
-static void set(struct err *e, enum err_code code, const char *fmt, va_list ap)
+static printf_like(3, 0) void set(struct err *e, enum err_code code,
+				  const char *fmt, va_list ap)
 {
 	e->code = code;
 	e->param[0] = '\0';

@@ -15,6 +15,7 @@ ERR(METHOD,      405, "invalid_request_error",    1)
 ERR(TIMEOUT,     408, "timeout_error",            1) /* the client was slow */
 ERR(CONFLICT,    409, "conflict_error",           1)
 ERR(TOO_LARGE,   413, "invalid_request_error",    1)
+ERR(TARGET_LARGE, 414, "invalid_request_error",   1)
 ERR(HEAD_LARGE,  431, "invalid_request_error",    1)
 ERR(EXPECT,      417, "invalid_request_error",    1)
 ERR(MISDIRECTED, 421, "invalid_request_error",    1)

@@ -8,11 +8,11 @@
 #include "base/str.h"
 
 struct chunk_decoder {
-	int state;	/* private */
-	uint64_t left;	/* of the chunk that is being read */
-	size_t line;	/* bytes of the size line or of the trailer so far */
+	int state;     /* private */
+	uint64_t left; /* of the chunk that is being read */
+	size_t line;   /* bytes of the size line or of the trailer so far */
 	int digits;
-	int mark;	/* private */
+	int mark; /* private */
 };
 
 enum chunk_outcome {

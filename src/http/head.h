@@ -23,7 +23,7 @@ enum http_method {
 /* How the body ends (RFC 9112, section 6.3). */
 enum http_framing {
 	HTTP_NO_BODY,
-	HTTP_LENGTH,	  /* head.length bytes; may be 0 */
+	HTTP_LENGTH, /* head.length bytes; may be 0 */
 	HTTP_CHUNKED,
 	HTTP_UNTIL_CLOSE, /* responses only */
 };
@@ -58,11 +58,13 @@ enum head_outcome { HEAD_MORE = 1 };
 /* Parses the head at the start of `bytes`; *used gets its length with the
  * empty line. One empty line before it is skipped (RFC 9112, section 2.2).
  * HEAD_MORE: not all there yet. -1: the code tells the status to answer (400,
- * 413 never, 417, 431, 501 for an unknown transfer coding, 505). */
+ * 414, 417, 431, 501 for CONNECT or an unknown transfer coding, 505); nothing
+ * after such a head can be trusted. */
 must_use int head_parse_request(struct str bytes, struct http_head *out,
 				size_t *used, struct err *e);
 /* `to` is the method that this answers: HEAD has no body. 1xx are reported
- * like any other; the caller skips them. */
+ * like any other; the caller skips them. A body where none can be (204) is not
+ * read, and ends the connection. */
 must_use int head_parse_response(struct str bytes, enum http_method to,
 				 struct http_head *out, size_t *used,
 				 struct err *e);
@@ -75,5 +77,5 @@ bool head_has_token(const struct http_head *h, const char *name,
 /* Fields that end at this hop (RFC 9110, section 7.6.1): Connection and what it
  * lists, Keep-Alive, TE, Trailer, Transfer-Encoding, Upgrade, Proxy-*. */
 bool head_is_hop_by_hop(const struct http_head *h, struct str name);
-/* "Not Found" for 404; "" if the number has no name. */
+/* "Not Found" for 404; "" if the number has no name here. */
 const char *head_reason(int status);
