@@ -17,6 +17,7 @@
 /* What a layer is for, by its media type, and where that leaves it open (CNCF
  * artifacts), by its file name. */
 enum manifest_kind {
+	MANIFEST_WEIGHTS, /* of the config's format: only a CNCF layer */
 	MANIFEST_GGUF,
 	MANIFEST_SAFETENSORS,
 	MANIFEST_DDUF,
@@ -63,7 +64,3 @@ const char *manifest_find(const struct manifest_blob *layer, const char *key);
  * NULL. Not checked: never join it to a folder without looking for "..". */
 const char *manifest_path(const struct manifest_blob *layer);
 enum manifest_kind manifest_layer_kind(const struct manifest_blob *layer);
-
-/* A JSON string as Go's encoding/json writes it (<, > and & escaped), which
- * is what makes the bytes equal. May give BUF_FULL. */
-must_use int manifest_put_string(struct buf *out, const char *s);

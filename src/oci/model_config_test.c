@@ -1,0 +1,147 @@
+#include "oci/model_config.h"
+#include "base/limits.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+
+static void a_config_of_docker_model_runner_keeps_its_bytes(void **state)
+{
+	(void)state;
+	struct err e;
+	char text[2048] = "";
+	FILE *f = fopen("tests/data/store/config-dummy.json", "r");
+	assert_non_null(f);
+	assert_in_range(fread(text, 1, sizeof text - 1, f), 800, 900);
+	fclose(f);
+
+	auto_(model_config) c = NULL;
+	auto_buf struct buf again;
+	buf_init(&again, LIMIT_CONFIG_BLOB_BYTES);
+	assert_int_equal(model_config_parse(str_of(text), &c, &e), 0);
+	assert_int_equal(model_config_write(c, &again), 0);
+	assert_string_equal(again.p, text);
+
+	assert_false(c->is_cncf);
+	assert_int_equal(c->created_s, 1795363390);
+	assert_string_equal(c->size, "864B");
+	assert_int_equal(c->n_gguf, 15);
+	assert_int_equal(c->n_diff_ids, 1);
+	assert_string_equal(model_config_find(c, "some.parameter.int8"), "-19");
+	assert_null(model_config_find(c, "some"));
+	assert_true(str_starts(c->json, "{\"format\":\"gguf\","));
+}
+
+static void all_three_forms_are_read(void **state)
+{
+	(void)state;
+	static const char v2[] =
+		"{\"config\":{\"format\":\"safetensors\",\"quantization\":"
+		"\"mixed\",\"parameters\":\"6.00\",\"size\":\"191.00B\","
+		"\"safetensors\":{\"format\":\"pt\",\"tensor_count\":\"2\"},"
+		"\"context_size\":2048},\"descriptor\":{\"created\":"
+		"\"2026-11-22T16:05:24.559076175Z\"},\"rootfs\":{\"type\":"
+		"\"rootfs\",\"diff_ids\":[\"sha256:" ZEROS "\"]}}";
+	static const char cncf[] =
+		"{\"descriptor\":{\"createdAt\":\"2026-11-22T17:05:24.699203901"
+		"+01:00\",\"family\":\"llama\"},\"modelfs\":{\"type\":"
+		"\"layers\",\"diffIds\":[\"sha256:" ZEROS "\",\"sha256:" ZEROS
+		"\"]},\"config\":{\"architecture\":\"llama\",\"format\":"
+		"\"gguf\",\"paramSize\":\"183\",\"quantization\":\"Unknown\"}}";
+	struct err e;
+	auto_(model_config) docker = NULL;
+	auto_(model_config) pack = NULL;
+	assert_int_equal(model_config_parse(str_of(v2), &docker, &e), 0);
+	assert_int_equal(docker->context_size, 2048);
+	assert_int_equal(docker->created_s, 1795363524);
+	assert_string_equal(docker->architecture, "");
+	assert_non_null(strstr(docker->json.p, "\"tensor_count\":\"2\""));
+
+	assert_int_equal(model_config_parse(str_of(cncf), &pack, &e), 0);
+	assert_true(pack->is_cncf);
+	assert_int_equal(pack->created_s, 1795363524);
+	assert_string_equal(pack->parameters, "183");
+	assert_string_equal(pack->size, "183");
+	assert_int_equal(pack->context_size, 0);
+	assert_int_equal(pack->n_diff_ids, 2);
+}
+
+static void wrong_configs_are_refused(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {
+		"",
+		"7",
+		"{}",
+		"{\"config\":[]}",
+		"{\"config\":{\"format\":1}}",
+		"{\"config\":{\"context_size\":\"8\"}}",
+		"{\"config\":{\"context_size\":2147483648}}",
+		"{\"config\":{\"context_size\":-1}}",
+		"{\"config\":{\"gguf\":{\"a\":1}}}",
+		"{\"config\":{\"gguf\":[]}}",
+		"{\"config\":{},\"rootfs\":{\"diff_ids\":[1]}}",
+		"{\"config\":{},\"descriptor\":{\"created\":3}}",
+	};
+	struct err e;
+	struct model_config *c;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		if (model_config_parse(str_of(bad[i]), &c, &e) == 0)
+			fail_msg("taken: %s", bad[i]);
+		assert_int_equal(e.code, ERR_INVALID);
+	}
+}
+
+static void strings_are_escaped_as_go_does(void **state)
+{
+	(void)state;
+	struct model_config c = {
+		.created = "<\"\\\b\f\n\r\t\x01\x7f>&\xe2\x80\xa8\xff\xc3\xa4",
+		.format = "",
+		.quantization = "",
+		.parameters = "",
+		.architecture = "",
+		.size = "",
+	};
+	auto_buf struct buf out;
+	buf_init(&out, 4096);
+	assert_int_equal(model_config_write(&c, &out), 0);
+	assert_string_equal(
+		out.p,
+		"{\"config\":{},\"descriptor\":{\"created\":\"\\u003c\\\"\\\\"
+		"\\b\\f\\n\\r\\t\\u0001\x7f\\u003e\\u0026\\u2028\\ufffd\xc3\xa4"
+		"\"},\"rootfs\":{\"type\":\"rootfs\",\"diff_ids\":[]}}");
+}
+
+static void a_bad_time_is_no_time(void **state)
+{
+	(void)state;
+	static const char *const times[] = { "", "yesterday", "2026-11-22",
+					     "2026-11-22 16:05:24Z", "2026" };
+	struct err e;
+	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+		char text[128];
+		auto_(model_config) c = NULL;
+		snprintf(text, sizeof text,
+			 "{\"config\":{},\"descriptor\":{\"created\":\"%s\"}}",
+			 times[i]);
+		assert_int_equal(model_config_parse(str_of(text), &c, &e), 0);
+		assert_int_equal(c->created_s, 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			a_config_of_docker_model_runner_keeps_its_bytes),
+		cmocka_unit_test(all_three_forms_are_read),
+		cmocka_unit_test(wrong_configs_are_refused),
+		cmocka_unit_test(strings_are_escaped_as_go_does),
+		cmocka_unit_test(a_bad_time_is_no_time),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
