@@ -7,6 +7,7 @@
 /* clang-format off */
 ERR(NONE,        500, "server_error",             1) /* never set on purpose */
 ERR(INVALID,     400, "invalid_request_error",    1) /* the request is wrong */
+ERR(CONTEXT,     400, "invalid_request_error",    1) /* prompt too long */
 ERR(USAGE,       400, "invalid_request_error",    2) /* the command line is */
 ERR(AUTH,        401, "authentication_error",     1)
 ERR(FORBIDDEN,   403, "permission_error",         1)

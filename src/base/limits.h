@@ -82,3 +82,26 @@
 
 /* The configuration file. */
 #define LIMIT_CONFIG_FILE_BYTES (1u << 20)
+
+/* One answer of a model, and one request's parts. OpenAI allows 4 stop strings,
+ * 128 tools, 300 biases, 20 top_logprobs and 2,048 inputs; clients of llama.cpp
+ * use more stop strings. */
+#define LIMIT_ANSWER_BYTES (16u << 20)
+#define LIMIT_CHOICES 128
+#define LIMIT_PROMPTS 2048
+#define LIMIT_STOP_STRINGS 32
+#define LIMIT_STOP_BYTES 1024
+#define LIMIT_TOOLS 1024
+#define LIMIT_LOGIT_BIASES 1024
+#define LIMIT_TOP_LOGPROBS 20
+/* Answers under way at once in one modeld-llama: llama.cpp has 256 sequences. */
+#define LIMIT_SLOTS 256
+/* What a context grows to when nobody asks for a size: beyond it the memory is
+ * rarely worth it. */
+#define LIMIT_DEFAULT_CONTEXT 32768
+/* A stream that has nothing to say sends its head after this long, and then a
+ * comment each time, so that nobody between takes it for dead. */
+#define LIMIT_STREAM_HEAD_MS 1000
+#define LIMIT_STREAM_SILENCE_MS 5000
+/* Worker events tell changed numbers at most this often. */
+#define LIMIT_EVENT_EVERY_MS 200
