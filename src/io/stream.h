@@ -4,7 +4,11 @@
  * refused, but STREAM_FULL tells the writer to stop its source until on_drain.
  * A stream belongs to one owner, who ends it with stream_free() at any moment,
  * also inside a callback: no callback comes after it, and libuv's closing is
- * waited for inside. Every callback is the last thing the stream does. */
+ * waited for inside. Every callback is the last thing the stream does. What is
+ * written while an on_data runs leaves together when that returns, so writing
+ * an answer in small parts is cheap.
+ *
+ * The loop's data pointer (uv_loop_set_data) belongs to this file. */
 #pragma once
 #include "base/err.h"
 #include "base/str.h"
@@ -20,7 +24,8 @@ struct stream_fns {
 	void (*on_data)(void *ctx, struct str data);
 	/* The peer will send nothing more (FIN); we may still write. */
 	void (*on_end)(void *ctx);
-	/* After STREAM_FULL: the queue is empty again, write on. */
+	/* After STREAM_FULL, or after a stream_finish() that found bytes queued:
+	 * the queue is empty again. */
 	void (*on_drain)(void *ctx);
 	/* Broken (reset, timed out, refused): nothing goes either way now. The
 	 * owner still has to free the stream. */
@@ -49,7 +54,8 @@ void stream_pause(struct stream *s);
 int stream_write(struct stream *s, const struct str *parts, size_t n);
 /* Bytes queued here and not yet in the kernel. */
 size_t stream_queued(const struct stream *s);
-/* FIN after what is queued. Reading goes on. */
+/* FIN after what is queued; on_drain comes then if stream_queued() is not 0 when
+ * this returns. Reading goes on. */
 void stream_finish(struct stream *s);
 /* Closes now; what is queued is dropped. NULL is fine. */
 void stream_free(struct stream *s);
