@@ -9,7 +9,10 @@ static const unsigned allowed[] = {
 
 /* Names under which this host's own programs reach us. */
 static const char *const host_names[] = {
-	"localhost", "127.0.0.1", "[::1]", "model-runner.docker.internal",
+	"localhost",
+	"127.0.0.1",
+	"[::1]",
+	"model-runner.docker.internal",
 	"host.docker.internal",
 };
 

@@ -28,6 +28,12 @@
 #define LIMIT_KEEPALIVE_MS 75000
 /* A reader that takes nothing of an answer for so long is gone. */
 #define LIMIT_WRITE_IDLE_MS 120000
+/* A client that has sent FIN may have left, or may only have nothing more to
+ * say; see conn.c. So long its answer may pause before it counts as gone. */
+#define LIMIT_HALF_CLOSED_MS 250
+/* An answer that was given before the request's body was read: the connection
+ * is kept if no more than this of it is still to come. */
+#define LIMIT_UNREAD_BODY_BYTES (256u << 10)
 /* After an answer that ends the connection, how long and how much of what the
  * client still sends is read, so that it sees the answer and not a reset. */
 #define LIMIT_LINGER_MS 2000
@@ -49,6 +55,10 @@
 #define LIMIT_POOL_IDLE 32
 #define LIMIT_POOL_IDLE_MS 4000
 #define LIMIT_CONNECT_MS 10000
+
+/* A streaming client that waits for a model hears something this often, first
+ * after this long: half of what the quickest impatient clients allow. */
+#define LIMIT_SILENT_MS 1000
 
 /* Requests waiting for one model to load or for one engine. */
 #define LIMIT_WAITING_PER_MODEL 1024

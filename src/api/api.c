@@ -1,0 +1,136 @@
+#include "api/api.h"
+#include "api/reply.h"
+#include "api/routes.h"
+#include "base/log.h"
+#include "io/timer.h"
+
+#include <inttypes.h>
+
+/* What is remembered of a request until it is over; in its arena. */
+struct note {
+	size_t row;
+	uint64_t first_byte_ns; /* after the start; 0 not yet */
+};
+
+void api_mark_first_byte(struct http_exchange *x)
+{
+	struct note *note = exchange_user(x);
+	if (!note->first_byte_ns)
+		note->first_byte_ns = timer_now_ns() - exchange_started_ns(x);
+}
+
+static void allow_origin(struct http_exchange *x)
+{
+	const struct http_field *origin = head_find(exchange_head(x), "Origin");
+	if (!origin)
+		return;
+	exchange_add(x, "Access-Control-Allow-Origin", origin->value);
+	exchange_add(x, "Vary", STR("Origin"));
+}
+
+/* A preflight (Fetch standard, 3.2.2), or plainly what may be done here. No
+ * credentials are ever allowed, since the origin is echoed. */
+static void answer_options(struct http_exchange *x, const char *allow)
+{
+	const struct http_head *h = exchange_head(x);
+	const struct http_field *headers =
+		head_find(h, "Access-Control-Request-Headers");
+	if (head_find(h, "Access-Control-Request-Method")) {
+		exchange_add(x, "Access-Control-Allow-Methods", str_of(allow));
+		/* "*" would leave Authorization out. */
+		if (headers)
+			exchange_add(x, "Access-Control-Allow-Headers",
+				     headers->value);
+		exchange_add(x, "Access-Control-Max-Age", STR("600"));
+	}
+	exchange_add(x, "Allow", str_of(allow));
+	exchange_reply(x, 204, NULL, STR(""));
+}
+
+static void refuse_method(struct http_exchange *x, const char *allow)
+{
+	struct err e;
+	const struct http_head *h = exchange_head(x);
+	if (h->method == HTTP_OPTIONS) {
+		answer_options(x, allow);
+		return;
+	}
+	err_set(&e, ERR_METHOD, "%.*s is not possible here; %s is",
+		STR_ARG(str_head(h->method_text, 32)), allow);
+	exchange_add(x, "Allow", str_of(allow));
+	reply_error(x, &e);
+}
+
+static void refuse_path(struct http_exchange *x)
+{
+	struct err e;
+	err_set(&e, ERR_NOT_FOUND,
+		"there is nothing at '%.*s'; the OpenAI API is under "
+		"/engines/v1/",
+		STR_ARG(str_head(exchange_target(x)->path, 200)));
+	reply_error(x, &e);
+}
+
+static void on_request(void *ctx, struct http_exchange *x)
+{
+	struct api *api = ctx;
+	struct err e;
+	struct route_match m;
+	size_t n_rows;
+	const struct route *rows = routes_table(&n_rows);
+	struct note *note = arena_alloc(exchange_arena(x), sizeof *note);
+	enum access_way way = (enum access_way)exchange_tag(x);
+	note->row = n_rows;
+	exchange_set_user(x, note);
+
+	if (access_check(api->access, way, exchange_head(x), &e)) {
+		reply_error(x, &e);
+		return;
+	}
+	allow_origin(x);
+	switch (router_find(rows, n_rows, exchange_head(x)->method,
+			    exchange_target(x)->path, &m)) {
+	case ROUTER_NO_PATH:
+		refuse_path(x);
+		return;
+	case ROUTER_NO_METHOD:
+		refuse_method(x, m.allow);
+		return;
+	}
+	note->row = (size_t)(m.route - rows);
+	if (access_check_class(way, (enum access_class)m.route->access, &e)) {
+		reply_error(x, &e);
+		return;
+	}
+	m.route->handler(api, x, &m);
+}
+
+static struct str error_body(void *ctx, const struct err *e, struct arena *a)
+{
+	(void)ctx;
+	return reply_error_body(e, a);
+}
+
+static void on_over(void *ctx, struct http_exchange *x, int status,
+		    uint64_t sent)
+{
+	struct api *api = ctx;
+	size_t n_rows;
+	routes_table(&n_rows);
+	const struct note *note = exchange_user(x);
+	uint64_t total = timer_now_ns() - exchange_started_ns(x);
+	uint64_t first = note && note->first_byte_ns ? note->first_byte_ns
+			 : status		     ? total
+						     : 0;
+	metrics_request(api->metrics, note ? note->row : n_rows,
+			status ? status : 499, first, total);
+	const struct http_head *h = exchange_head(x);
+	log_debug("request method=%.*s path=%.*s status=%d ms=%" PRIu64
+		  " bytes=%" PRIu64,
+		  STR_ARG(h->method_text), STR_ARG(str_head(h->target, 200)),
+		  status, total / 1000000, sent);
+}
+
+const struct http_server_fns api_server_fns = { .on_request = on_request,
+						.error_body = error_body,
+						.on_over = on_over };

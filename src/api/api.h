@@ -1,0 +1,33 @@
+/* api.h - what HTTP clients see: access, routes, handlers, counting.
+ *
+ * Sits between the HTTP server and the store and engines; every endpoint is a
+ * row of routes.c. */
+#pragma once
+#include "api/access.h"
+#include "api/journal.h"
+#include "api/metrics.h"
+#include "http/router.h"
+#include "http/server.h"
+#include "model/catalog.h"
+
+struct uv_loop_s;
+
+/* What the handlers work with; all borrowed, and outliving the server. */
+struct api {
+	struct uv_loop_s *loop;
+	struct http_server *server;
+	struct store *store;
+	struct catalog *catalog;
+	struct engine_set *engines;
+	struct journal *journal;
+	struct metrics *metrics;
+	struct access *access;
+	bool has_metrics; /* serves GET /metrics */
+	bool is_draining; /* not ready for new work */
+};
+
+/* For http_server_new(), with the api as context. */
+extern const struct http_server_fns api_server_fns;
+
+/* A handler that names the moment its first byte went out, for the metrics. */
+void api_mark_first_byte(struct http_exchange *x);

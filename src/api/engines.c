@@ -1,0 +1,189 @@
+#include "api/api.h"
+#include "api/reply.h"
+#include "api/routes.h"
+#include "api/work.h"
+#include "base/limits.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+void engines_status(void *app, struct http_exchange *x,
+		    const struct route_match *m)
+{
+	struct api *api = app;
+	json_t *all = json_object();
+	(void)m;
+	list_each (it, &api->engines->engines) {
+		struct engine *en = container_of(it, struct engine, link);
+		auto_buf struct buf text;
+		buf_init(&text, 1024);
+		if (en->kind->status(en, &text) == 0)
+			json_object_set_new(all, en->name, json_string(text.p));
+	}
+	reply_json(x, 200, all);
+}
+
+/* RFC 3339 with milliseconds; the year 1 is Go's zero time. */
+static void format_time(int64_t unix_ms, char out[32])
+{
+	struct tm tm;
+	time_t s = (time_t)(unix_ms / 1000);
+	if (!unix_ms) {
+		snprintf(out, 32, "0001-01-01T00:00:00Z");
+		return;
+	}
+	gmtime_r(&s, &tm);
+	size_t n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + n, 32 - n, ".%03dZ", (int)(unix_ms % 1000));
+}
+
+static void add_row(void *ctx, const struct engine_running *r)
+{
+	char used[32];
+	format_time(r->last_used_ms, used);
+	json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "backend_name",
+				r->engine, "model_name", r->model, "mode",
+				r->mode, "last_used", used);
+	if (!row) /* a name that is not UTF-8 cannot come here */
+		return;
+	if (r->users || r->waiting)
+		json_object_set_new(row, "in_use", json_true());
+	if (r->is_loading) {
+		json_object_set_new(row, "loading", json_true());
+		json_object_set_new(row, "loaded", json_real(r->loaded));
+	}
+	json_object_set_new(row, "model_id", json_string(r->model_id));
+	if (r->context)
+		json_object_set_new(row, "context_size",
+				    json_integer(r->context));
+	json_object_set_new(row, "memory_bytes",
+			    json_integer((json_int_t)r->memory_bytes));
+	if (r->unload_ms) {
+		format_time(r->unload_ms, used);
+		json_object_set_new(row, "expires_at", json_string(used));
+		json_object_set_new(
+			row, "keep_alive",
+			json_sprintf("%" PRId64 "s",
+				     (r->unload_ms - r->last_used_ms) / 1000));
+	} else if (r->last_used_ms) {
+		json_object_set_new(row, "keep_alive", json_string("-1"));
+	}
+	json_array_append_new(ctx, row);
+}
+
+void engines_ps(void *app, struct http_exchange *x, const struct route_match *m)
+{
+	struct api *api = app;
+	json_t *all = json_array();
+	(void)m;
+	list_each (it, &api->engines->engines) {
+		struct engine *en = container_of(it, struct engine, link);
+		en->kind->each_running(en, add_row, all);
+	}
+	reply_json(x, 200, all);
+}
+
+struct usage {
+	struct work work;
+	uint64_t bytes;
+};
+
+static int measure(struct work *w, struct err *e)
+{
+	return store_usage(w->api->store,
+			   &container_of(w, struct usage, work)->bytes, e);
+}
+
+static void tell_usage(struct work *w, int outcome)
+{
+	(void)outcome;
+	struct usage *u = container_of(w, struct usage, work);
+	reply_json(
+		w->x, 200,
+		json_pack("{s:I}", "models_disk_usage", (json_int_t)u->bytes));
+}
+
+void engines_df(void *app, struct http_exchange *x, const struct route_match *m)
+{
+	struct usage *u = xcalloc(1, sizeof *u);
+	(void)m;
+	work_start(&u->work, app, x, measure, tell_usage);
+}
+
+/* ---- POST /engines/unload ---- */
+
+struct unload {
+	struct api *api;
+	struct http_exchange *x;
+};
+
+static size_t unload_everywhere(struct api *api, struct str engine,
+				const char *id)
+{
+	size_t n = 0;
+	list_each (it, &api->engines->engines) {
+		struct engine *en = container_of(it, struct engine, link);
+		if (!engine.n || str_eq(engine, en->name))
+			n += en->kind->unload(en, id, false);
+	}
+	return n;
+}
+
+static int unload_named(struct api *api, struct http_exchange *x,
+			const json_t *names, struct str engine, size_t *n,
+			struct err *e)
+{
+	size_t i;
+	json_t *name;
+	if (names && !json_is_null(names) && !json_is_array(names))
+		return err_field(e, "models", "'models' must be a list");
+	json_array_foreach(names, i, name)
+	{
+		const struct catalog_model *m;
+		char id[DIGEST_TEXT_BYTES];
+		if (!json_is_string(name))
+			return err_field(e, "models",
+					 "'models' must hold names");
+		int got = catalog_find(api->catalog,
+				       str_of(json_string_value(name)),
+				       CATALOG_LOOSE, exchange_arena(x), &m, e);
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			*n += unload_everywhere(api, engine,
+						digest_text(&m->id, id));
+	}
+	return 0;
+}
+
+static void on_unload_body(void *ctx, struct str body)
+{
+	struct unload *u = ctx;
+	struct err e;
+	auto_json *ask = NULL;
+	bool all = false;
+	struct str engine = { 0 };
+	size_t n = 0;
+	if (json_parse(body, &ask, &e) || json_get_bool(ask, "all", &all, &e) ||
+	    json_get_str(ask, "backend", &engine, &e) ||
+	    (!all && unload_named(u->api, u->x, json_object_get(ask, "models"),
+				  engine, &n, &e))) {
+		reply_text_error(u->x, &e);
+		return;
+	}
+	if (all)
+		n = unload_everywhere(u->api, engine, NULL);
+	reply_json(u->x, 200,
+		   json_pack("{s:I}", "unloaded_runners", (json_int_t)n));
+}
+
+void engines_unload(void *app, struct http_exchange *x,
+		    const struct route_match *m)
+{
+	struct unload *u = arena_alloc(exchange_arena(x), sizeof *u);
+	(void)m;
+	u->api = app;
+	u->x = x;
+	exchange_collect(x, LIMIT_SMALL_BODY_BYTES, on_unload_body, u);
+}

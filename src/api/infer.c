@@ -1,0 +1,293 @@
+/* Requests that an engine answers: from the body to the pipe.
+ *
+ *   collect the body -> `model` -> catalogue -> engine -> lease (perhaps after
+ *   a load) -> proxy -> count tokens -> release
+ *
+ * A client that asked for a stream and waits for a load gets its head and a
+ * comment after LIMIT_SILENT_MS, so that it does not give up; the load goes on
+ * whoever leaves. */
+#include "api/api.h"
+#include "api/reply.h"
+#include "api/routes.h"
+#include "api/running.h"
+#include "api/usage.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "http/proxy.h"
+#include "http/sse.h"
+#include "io/timer.h"
+
+struct infer {
+	struct api *api;
+	struct http_exchange *x; /* not to be touched once the proxy is over */
+	const char *path;	 /* "/v1/chat/completions" */
+	struct engine *named;	 /* the engine in the path, or NULL */
+	struct str body;	 /* the exchange's */
+	char *model;		 /* owned; as the client wrote it */
+	struct digest id;	 /* of the store's model, if it is one */
+	bool is_stored;
+	struct engine_lease lease;
+	struct timer silence; /* while a streaming client waits */
+	struct usage usage;
+	uint64_t forwarded_ns;
+};
+
+static void infer_free(struct infer *in)
+{
+	engine_release(&in->lease);
+	timer_fini(&in->silence);
+	free(in->model);
+	free(in);
+}
+
+/* Ends the exchange with an error, in its event stream if that was begun. */
+static void tell(struct http_exchange *x, const struct err *e)
+{
+	if (!exchange_is_started(x)) {
+		reply_error(x, e);
+		return;
+	}
+	auto_buf struct buf event;
+	buf_init(&event, LIMIT_SMALL_BODY_BYTES);
+	struct str body = reply_error_body(e, exchange_arena(x));
+	if (sse_put(&event, body) == 0 && buf_puts(&event, SSE_DONE) == 0)
+		exchange_write(x, buf_str(&event));
+	exchange_end(x);
+}
+
+static void fail(struct infer *in, const struct err *e)
+{
+	struct http_exchange *x = in->x;
+	infer_free(in);
+	tell(x, e);
+}
+
+/* What broke the engine, if it is known by now; for the log and the client. */
+static struct err cause(struct infer *in, const struct err *e)
+{
+	struct err why = *e;
+	engine_explain(&in->lease, &why);
+	log_warn("engine failed model=%s error=\"%s\"", in->model, why.msg);
+	return why;
+}
+
+/* ---- the proxy's callbacks ---- */
+
+static void on_proxy_fail(void *ctx, struct http_exchange *x,
+			  const struct err *e)
+{
+	struct err why = cause(ctx, e);
+	tell(x, &why);
+}
+
+static struct str error_event(void *ctx, const struct err *e, struct arena *a)
+{
+	struct err why = cause(ctx, e);
+	return reply_error_body(&why, a);
+}
+
+static void on_head(void *ctx, const struct http_head *h)
+{
+	struct infer *in = ctx;
+	(void)h;
+	api_mark_first_byte(in->x);
+}
+
+static void on_piece(void *ctx, struct str piece)
+{
+	struct infer *in = ctx;
+	usage_see(&in->usage, piece);
+}
+
+static void on_over(void *ctx, int outcome, const struct err *e)
+{
+	struct infer *in = ctx;
+	struct usage_counts n;
+	(void)outcome;
+	(void)e;
+	if (usage_read(&in->usage, &n))
+		metrics_tokens(in->api->metrics, in->model, n.prompt, n.cached,
+			       n.completion);
+	infer_free(in);
+}
+
+static const struct proxy_fns proxy_fns = {
+	.on_fail = on_proxy_fail,
+	.error_body = error_event,
+	.on_head = on_head,
+	.on_piece = on_piece,
+	.on_over = on_over,
+};
+
+static void forward(struct infer *in)
+{
+	struct http_exchange *x = in->x;
+	const struct engine_target *t = &in->lease.target;
+	timer_stop(&in->silence);
+	if (head_find(exchange_head(x), "X-Preload-Only")) {
+		infer_free(in);
+		exchange_reply(x, 200, NULL, STR(""));
+		return;
+	}
+	const char *path =
+		arena_printf(exchange_arena(x), "%s%s", t->prefix, in->path);
+	proxy_start(x, t->pool, t->host, str_of(path), t->fields, in->body,
+		    &proxy_fns, in);
+}
+
+/* ---- waiting for the lease ---- */
+
+static void on_ready(void *ctx, const struct err *e)
+{
+	struct infer *in = ctx;
+	if (e)
+		fail(in, e);
+	else
+		forward(in);
+}
+
+static void on_gone(void *ctx)
+{
+	infer_free(ctx);
+}
+
+static const struct exchange_fns waiting_fns = { .on_gone = on_gone };
+
+static void on_silence(void *ctx)
+{
+	struct infer *in = ctx;
+	struct http_exchange *x = in->x;
+	auto_buf struct buf comment;
+	buf_init(&comment, 256);
+	double loaded = in->is_stored
+				? running_find(in->api->engines, &in->id).loaded
+				: 0;
+	timer_start(&in->silence, LIMIT_SILENT_MS);
+	if (!exchange_is_started(x)) {
+		exchange_add(x, "Content-Type", STR(SSE_TYPE));
+		exchange_add(x, "Cache-Control", STR("no-cache"));
+		exchange_start(x, 200, EXCHANGE_CHUNKED);
+		api_mark_first_byte(x);
+	}
+	if (buf_printf(&comment, ": the model loads, %.0f %%\n\n",
+		       loaded * 100) == 0)
+		exchange_write(x, buf_str(&comment));
+}
+
+/* Only asked when there is time: while a model loads. */
+static bool wants_stream(struct str body)
+{
+	struct err e;
+	auto_json *ask = NULL;
+	bool stream = false;
+	return json_parse(body, &ask, &e) == 0 &&
+	       json_get_bool(ask, "stream", &stream, &e) == 0 && stream;
+}
+
+/* ---- from the body to the lease ---- */
+
+static int no_model(const struct infer *in, struct err *e)
+{
+	err_field(e, "model",
+		  "model '%.200s' not found%s; `docker model list` shows the "
+		  "models there are",
+		  in->model, in->named ? " on this engine" : "");
+	e->code = ERR_NOT_FOUND;
+	return -1;
+}
+
+/* Finds the engine for the model and takes a lease. */
+static int acquire(struct infer *in, struct err *e)
+{
+	struct api *api = in->api;
+	const struct catalog_model *m = NULL;
+	struct str name = str_of(in->model);
+	int got = catalog_find(api->catalog, name, CATALOG_STRICT,
+			       exchange_arena(in->x), &m, e);
+	if (got < 0)
+		return -1;
+	in->is_stored = got == 0;
+	if (in->is_stored)
+		in->id = m->id;
+	else
+		m = NULL;
+	struct engine *en = in->named;
+	if (!en)
+		en = engine_set_for_model(api->engines, name, m);
+	else if (!en->kind->serves(en, name, m, true))
+		return no_model(in, e);
+	if (!en && !m)
+		return no_model(in, e);
+	if (!en)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "no engine here runs models of the format '%s'",
+			       m->format);
+	in->lease.on_ready = on_ready;
+	in->lease.ctx = in;
+	return engine_acquire(en, name, m, &in->lease, e);
+}
+
+static int read_model(struct infer *in, struct err *e)
+{
+	int got = json_scan_str(in->body, "model", &in->model, e);
+	if (got == JSON_ABSENT || (got == 0 && !in->model[0]))
+		return err_field(e, "model",
+				 "'model' is required: the name of a model");
+	return got;
+}
+
+static void on_body(void *ctx, struct str body)
+{
+	struct infer *in = ctx;
+	struct err e;
+	in->body = body;
+	int got = read_model(in, &e);
+	if (got == 0)
+		got = acquire(in, &e);
+	if (got < 0) {
+		fail(in, &e);
+		return;
+	}
+	if (got == 0) {
+		forward(in);
+		return;
+	}
+	exchange_set_fns(in->x, &waiting_fns, in);
+	if (wants_stream(body))
+		timer_start(&in->silence, LIMIT_SILENT_MS);
+}
+
+static void start(struct api *api, struct http_exchange *x,
+		  const struct route_match *m, struct engine *named)
+{
+	struct infer *in = xcalloc(1, sizeof *in);
+	in->api = api;
+	in->x = x;
+	in->path = strstr(m->route->pattern, "/v1/");
+	in->named = named;
+	timer_init(&in->silence, api->loop, on_silence, in);
+	exchange_set_fns(x, &waiting_fns, in);
+	exchange_collect(x, LIMIT_INFER_BODY_BYTES, on_body, in);
+}
+
+void infer_general(void *app, struct http_exchange *x,
+		   const struct route_match *m)
+{
+	start(app, x, m, NULL);
+}
+
+void infer_engine(void *app, struct http_exchange *x,
+		  const struct route_match *m)
+{
+	struct api *api = app;
+	struct err e;
+	struct engine *en = engine_set_find(api->engines, m->params[0]);
+	if (en) {
+		start(api, x, m, en);
+		return;
+	}
+	err_set(&e, ERR_NOT_FOUND,
+		"there is no engine '%.*s'; GET /engines/status lists them",
+		STR_ARG(str_head(m->params[0], 100)));
+	reply_error(x, &e);
+}

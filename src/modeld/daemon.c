@@ -1,0 +1,387 @@
+/* The order of things: store, engines, API, listeners, then "ready". Any
+ * listener may fail without stopping the others; with none left modeld ends.
+ * SIGTERM or SIGINT drains: no new connections, running answers finish within
+ * LIMIT_DRAIN_MS; a second signal ends at once. */
+#include "modeld/daemon.h"
+#include "api/api.h"
+#include "api/routes.h"
+#include "base/limits.h"
+#include "base/paths.h"
+#include "engine/engine_llama.h"
+#include "engine/engine_openai.h"
+#include "io/listener.h"
+#include "io/timer.h"
+#include "modeld/notify.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* While it drains, how often it looks whether all answers are done. */
+#define DRAIN_LOOK_MS 20
+
+struct way {
+	struct daemon *daemon;
+	struct listener *listener; /* owned; NULL if it could not start */
+	enum access_way tag;
+};
+
+struct daemon {
+	uv_loop_t loop;
+	struct options *options;
+	int argc;
+	char **argv;
+	struct way ways[3]; /* 127.0.0.1, ::1, the socket */
+	size_t n_ways;
+	uv_signal_t signals[3]; /* TERM, INT, HUP */
+	struct timer drain;
+	uint64_t drain_until_ms;
+	char *run_dir; /* owned; of the workers' sockets */
+	struct engine_set engines;
+	struct engine *llama; /* in engines */
+	struct access access;
+	struct api api;
+};
+
+/* ---- engines ---- */
+
+static void on_loaded(void *ctx, const char *model, uint64_t ms)
+{
+	struct daemon *d = ctx;
+	metrics_load(d->api.metrics, model, true, ms);
+}
+
+static void on_load_failed(void *ctx, const char *model, const struct err *e)
+{
+	struct daemon *d = ctx;
+	(void)e;
+	metrics_load(d->api.metrics, model, false, 0);
+}
+
+static int add_engine(struct daemon *d, const char *name, const json_t *config,
+		      struct err *e)
+{
+	struct str kind = { 0 };
+	struct engine *en;
+	if (!json_is_object(config))
+		return err_set(e, ERR_USAGE, "engine '%s' must be an object",
+			       name);
+	if (json_get_str(config, "kind", &kind, e))
+		return err_wrap(e, "engine '%s'", name);
+	if (!str_eq(kind, engine_openai.name))
+		return err_set(e, ERR_USAGE,
+			       "engine '%s': 'kind' must be \"openai\"", name);
+	if (strcmp(name, "v1") == 0 || strchr(name, '/') ||
+	    engine_set_find(&d->engines, str_of(name)))
+		return err_set(e, ERR_USAGE, "an engine cannot be called '%s'",
+			       name);
+	if (engine_openai_new(&d->loop, name, config, &en, e))
+		return -1;
+	engine_set_add(&d->engines, en);
+	return 0;
+}
+
+static int add_engines(struct daemon *d, struct err *e)
+{
+	const char *name;
+	json_t *config;
+	json_object_foreach(
+		d->options->engines, name,
+		config) if (add_engine(d, name, config, e)) return -1;
+	return 0;
+}
+
+static void add_llama(struct daemon *d)
+{
+	struct engine_llama_config c = {
+		.program = d->options->llama,
+		.pool = {
+			.run_dir = d->run_dir,
+			.budget_bytes = d->options->memory_bytes,
+			.keep_alive_ms = d->options->keep_alive_ms,
+			.fns = { .on_loaded = on_loaded,
+				 .on_load_failed = on_load_failed },
+			.ctx = d,
+		},
+	};
+	if (!c.pool.budget_bytes)
+		c.pool.budget_bytes = engine_llama_default_budget();
+	d->llama = engine_llama_new(&d->loop, &c);
+	engine_set_add(&d->engines, d->llama);
+}
+
+/* ---- listening ---- */
+
+static void on_accept(void *ctx, struct stream *s)
+{
+	struct way *w = ctx;
+	http_server_take(w->daemon->api.server, s, (int)w->tag, w->listener);
+}
+
+static struct way *next_way(struct daemon *d, enum access_way tag)
+{
+	struct way *w = &d->ways[d->n_ways++];
+	w->daemon = d;
+	w->tag = tag;
+	return w;
+}
+
+static int listen_tcp(struct daemon *d, const char *ip, int port)
+{
+	struct err e;
+	struct way *w = next_way(d, ACCESS_HOST_TCP);
+	if (listener_tcp(&d->loop, ip, port, on_accept, w, &w->listener, &e)) {
+		log_error("does not listen: %s", e.msg);
+		return port;
+	}
+	port = listener_port(w->listener);
+	log_info("listens address=%s%s%s:%d", strchr(ip, ':') ? "[" : "", ip,
+		 strchr(ip, ':') ? "]" : "", port);
+	return port;
+}
+
+/* All folders on the way to a file of ours; what fails shows at the bind. */
+static void make_parents(const char *path)
+{
+	auto_free char *copy = xstrdup(path);
+	for (char *p = strchr(copy + 1, '/'); p; p = strchr(p + 1, '/')) {
+		*p = '\0';
+		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+			return;
+		*p = '/';
+	}
+}
+
+static void listen_unix(struct daemon *d, const char *path)
+{
+	struct err e;
+	struct way *w = next_way(d, ACCESS_SOCKET);
+	make_parents(path);
+	if (listener_unix(&d->loop, path, 0660, on_accept, w, &w->listener, &e))
+		log_error("does not listen: %s", e.msg);
+	else
+		log_info("listens socket=%s", path);
+}
+
+static int listen_all(struct daemon *d, struct err *e)
+{
+	const struct options *o = d->options;
+	if (o->port != OPTIONS_PORT_OFF && strcmp(o->bind, "localhost") == 0) {
+		int port = listen_tcp(d, "127.0.0.1", o->port);
+		listen_tcp(d, "::1", port);
+	} else if (o->port != OPTIONS_PORT_OFF) {
+		listen_tcp(d, o->bind, o->port);
+	}
+	if (strcmp(o->socket, "off") != 0)
+		listen_unix(d, o->socket);
+	for (size_t i = 0; i < d->n_ways; i++)
+		if (d->ways[i].listener)
+			return 0;
+	return err_set(e, ERR_UNAVAILABLE,
+		       d->n_ways ? "nothing could be listened on; the lines "
+				   "above say why"
+				 : "port and socket are both off: nobody could "
+				   "reach modeld");
+}
+
+static void stop_listening(struct daemon *d)
+{
+	for (size_t i = 0; i < d->n_ways; i++) {
+		listener_free(d->ways[i].listener);
+		d->ways[i].listener = NULL;
+	}
+}
+
+static void tell_ready(struct daemon *d)
+{
+	notify_systemd("READY=1");
+	if (d->options->ready_fd < 0)
+		return;
+	if (write(d->options->ready_fd, "\n", 1) < 0)
+		log_warn("ready-fd cannot be written error=\"%s\"",
+			 strerror(errno));
+	close(d->options->ready_fd);
+	d->options->ready_fd = -1;
+}
+
+/* ---- signals ---- */
+
+static void on_drain_look(void *ctx)
+{
+	struct daemon *d = ctx;
+	size_t open = http_server_count(d->api.server);
+	if (open && timer_now_ms(&d->loop) < d->drain_until_ms) {
+		timer_start(&d->drain, DRAIN_LOOK_MS);
+		return;
+	}
+	if (open)
+		log_warn("answers are cut, they took too long count=%zu", open);
+	uv_stop(&d->loop);
+}
+
+static void on_stop(uv_signal_t *signal, int number)
+{
+	struct daemon *d = signal->data;
+	(void)number;
+	if (d->api.is_draining) {
+		uv_stop(&d->loop);
+		return;
+	}
+	log_info("stops open=%zu", http_server_count(d->api.server));
+	notify_systemd("STOPPING=1");
+	d->api.is_draining = true;
+	stop_listening(d);
+	journal_end_followers(d->api.journal);
+	http_server_drain(d->api.server);
+	d->drain_until_ms = timer_now_ms(&d->loop) + LIMIT_DRAIN_MS;
+	timer_start(&d->drain, 0);
+}
+
+/* What can change while it runs: the log level, origins, keep-alive and the
+ * engines elsewhere. A wrong file changes nothing. */
+static void on_reload(uv_signal_t *signal, int number)
+{
+	struct daemon *d = signal->data;
+	struct options fresh;
+	struct err e;
+	(void)number;
+	if (options_read(&fresh, d->argc, d->argv, &e)) {
+		log_error("settings not read again: %s", e.msg);
+		options_fini(&fresh);
+		return;
+	}
+	options_fini(d->options);
+	*d->options = fresh;
+	log_set_level(fresh.log_level);
+	access_set_origins(&d->access, fresh.origins);
+	engine_llama_set_keep_alive(d->llama, fresh.keep_alive_ms);
+	engine_set_retire(&d->engines, &engine_openai);
+	if (add_engines(d, &e))
+		log_error("engines not read again: %s", e.msg);
+	else
+		log_info("settings read again");
+}
+
+static void watch_signals(struct daemon *d)
+{
+	static const struct {
+		int number;
+		uv_signal_cb fn;
+	} watched[] = { { SIGTERM, on_stop },
+			{ SIGINT, on_stop },
+			{ SIGHUP, on_reload } };
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_LEN(watched); i++) {
+		uv_signal_init(&d->loop, &d->signals[i]);
+		d->signals[i].data = d;
+		uv_signal_start(&d->signals[i], watched[i].fn,
+				watched[i].number);
+	}
+}
+
+/* ---- start and end ---- */
+
+/* Where the workers' sockets lie: a folder of our own that nobody else may
+ * enter. Its path must leave room in a sockaddr_un (108 bytes). */
+static int make_run_dir(struct daemon *d, struct err *e)
+{
+	auto_free char *base = paths_runtime_dir();
+	d->run_dir = xasprintf("%s/engines-XXXXXX", base);
+	make_parents(d->run_dir);
+	if (strlen(d->run_dir) <= 90 && mkdtemp(d->run_dir))
+		return 0;
+	free(d->run_dir);
+	d->run_dir = xstrdup("/tmp/modeld-XXXXXX");
+	if (mkdtemp(d->run_dir))
+		return 0;
+	err_sys(e, "make a folder for sockets, %s", d->run_dir);
+	free(steal(&d->run_dir));
+	return -1;
+}
+
+static int start(struct daemon *d, struct err *e)
+{
+	struct api *api = &d->api;
+	size_t n_rows;
+	const struct route *rows = routes_table(&n_rows);
+	if (make_run_dir(d, e) || store_open(d->options->store, &api->store, e))
+		return -1;
+	api->catalog = catalog_new(api->store, d->options->registry);
+	api->metrics = metrics_new(rows, n_rows);
+	api->has_metrics = d->options->metrics;
+	api->engines = &d->engines;
+	api->access = &d->access;
+	api->loop = &d->loop;
+	access_set_origins(&d->access, d->options->origins);
+	add_llama(d);
+	if (add_engines(d, e))
+		return -1;
+	api->server = http_server_new(&d->loop, &api_server_fns, api);
+	return listen_all(d, e);
+}
+
+static void on_closed_nothing(uv_handle_t *handle, void *ctx)
+{
+	(void)ctx;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+static void stop(struct daemon *d)
+{
+	stop_listening(d);
+	http_server_free(d->api.server);
+	engine_set_fini(&d->engines);
+	timer_fini(&d->drain);
+	/* Jobs that still run use the store: let them end. */
+	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
+		if (d->signals[i].loop)
+			uv_close((uv_handle_t *)&d->signals[i], NULL);
+	uv_run(&d->loop, UV_RUN_DEFAULT);
+	uv_walk(&d->loop, on_closed_nothing, NULL);
+	uv_run(&d->loop, UV_RUN_DEFAULT);
+	journal_free(d->api.journal);
+	catalog_free(d->api.catalog);
+	store_free(d->api.store);
+	metrics_free(d->api.metrics);
+	access_fini(&d->access);
+	if (d->run_dir)
+		rmdir(d->run_dir);
+	free(d->run_dir);
+	uv_loop_close(&d->loop);
+}
+
+int daemon_run(struct options *o, int argc, char **argv, struct err *e)
+{
+	struct daemon *d = xcalloc(1, sizeof *d);
+	struct rlimit files;
+	d->options = o;
+	d->argc = argc;
+	d->argv = argv;
+	/* Thousands of streams need as many descriptors. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	/* Jobs are few and short: one heap is enough, and smaller. */
+	mallopt(M_ARENA_MAX, 1);
+	uv_loop_init(&d->loop);
+	timer_init(&d->drain, &d->loop, on_drain_look, d);
+	engine_set_init(&d->engines);
+	d->api.journal = journal_new();
+	int got = start(d, e);
+	if (got == 0) {
+		watch_signals(d);
+		tell_ready(d);
+		uv_run(&d->loop, UV_RUN_DEFAULT);
+		log_info("stopped");
+	}
+	stop(d);
+	free(d);
+	return got;
+}

@@ -1,0 +1,423 @@
+#include "modeld/options.h"
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef int (*set_fn)(struct options *o, const char *text, struct err *e);
+
+static int replace(char **slot, const char *text)
+{
+	free(*slot);
+	*slot = xstrdup(text);
+	return 0;
+}
+
+static int set_port(struct options *o, const char *text, struct err *e)
+{
+	uint64_t port;
+	if (strcmp(text, "off") == 0) {
+		o->port = OPTIONS_PORT_OFF;
+		return 0;
+	}
+	if (!str_to_u64(str_of(text), &port) || port > 65535)
+		return err_set(e, ERR_USAGE,
+			       "'%s' is not a port: a number up to 65535, or "
+			       "off",
+			       text);
+	o->port = (int)port;
+	return 0;
+}
+
+static int set_bind(struct options *o, const char *text, struct err *e)
+{
+	if (strcmp(text, "localhost") != 0 && strcmp(text, "::1") != 0 &&
+	    strncmp(text, "127.", 4) != 0)
+		return err_set(e, ERR_USAGE,
+			       "modeld has no API keys yet, so it listens on "
+			       "loopback only: localhost, 127.0.0.1 or ::1, "
+			       "not '%s'",
+			       text);
+	return replace(&o->bind, text);
+}
+
+static int set_socket(struct options *o, const char *text, struct err *e)
+{
+	(void)e;
+	return replace(&o->socket, text);
+}
+
+static int set_store(struct options *o, const char *text, struct err *e)
+{
+	(void)e;
+	return replace(&o->store, text);
+}
+
+static int set_containers(struct options *o, const char *text, struct err *e)
+{
+	(void)o;
+	if (strcmp(text, "off") == 0)
+		return 0;
+	return err_set(e, ERR_USAGE,
+		       "this version has no way in for containers yet: "
+		       "--containers can only be off");
+}
+
+static int set_llama(struct options *o, const char *text, struct err *e)
+{
+	(void)e;
+	return replace(&o->llama, text);
+}
+
+static int set_origins(struct options *o, const char *text, struct err *e)
+{
+	(void)e;
+	return replace(&o->origins, text);
+}
+
+static int set_registry(struct options *o, const char *text, struct err *e)
+{
+	(void)e;
+	return replace(&o->registry, text);
+}
+
+/* Go's durations, as Docker Model Runner's keep_alive has them: "5m",
+ * "1h30m", "90s", "0", "-1" (for ever). */
+static int set_keep_alive(struct options *o, const char *text, struct err *e)
+{
+	static const struct {
+		const char *unit;
+		double ms;
+	} units[] = { { "ms", 1 }, { "s", 1e3 }, { "m", 6e4 }, { "h", 36e5 } };
+	const char *p = text;
+	double total = 0;
+	if (*p == '-') {
+		o->keep_alive_ms = -1;
+		return 0;
+	}
+	while (*p) {
+		char *end;
+		double n = strtod(p, &end);
+		size_t i = 0, len = strspn(end, "hms");
+		while (i < ARRAY_LEN(units) &&
+		       !str_eq((struct str){ end, len }, units[i].unit))
+			i++;
+		bool zero = n == 0 && end != p && !*end;
+		if (end == p || (i == ARRAY_LEN(units) && !zero) || !(n >= 0))
+			return err_set(e, ERR_USAGE,
+				       "'%s' is not a duration: 5m, 1h30m, "
+				       "90s, 0 or -1 (for ever)",
+				       text);
+		total += zero ? 0 : n * units[i].ms;
+		p = end + len;
+	}
+	o->keep_alive_ms = total < 1e15 ? (int64_t)total : -1;
+	return 0;
+}
+
+static int set_memory(struct options *o, const char *text, struct err *e)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+	size_t digits = strspn(text, "0123456789");
+	uint64_t n;
+	int shift = 0;
+	for (size_t i = 0; i < ARRAY_LEN(units); i++)
+		if (strcmp(text + digits, units[i]) == 0)
+			shift = 10 * (int)(i + 1);
+	if ((text[digits] && !shift) ||
+	    !str_to_u64((struct str){ text, digits }, &n) || !n ||
+	    n > UINT64_MAX >> shift)
+		return err_set(e, ERR_USAGE,
+			       "'%s' is not a size: 8GiB, 900MiB or bytes",
+			       text);
+	o->memory_bytes = n << shift;
+	return 0;
+}
+
+static int set_metrics(struct options *o, const char *text, struct err *e)
+{
+	if (strcmp(text, "on") && strcmp(text, "off"))
+		return err_set(e, ERR_USAGE, "'%s' is neither on nor off",
+			       text);
+	o->metrics = strcmp(text, "on") == 0;
+	return 0;
+}
+
+static int set_log_level(struct options *o, const char *text, struct err *e)
+{
+	if (log_level_parse(text, &o->log_level))
+		return 0;
+	return err_set(e, ERR_USAGE,
+		       "'%s' is not a log level: error, warn, info or debug",
+		       text);
+}
+
+static int set_ready_fd(struct options *o, const char *text, struct err *e)
+{
+	uint64_t fd;
+	if (!str_to_u64(str_of(text), &fd) || fd > 65535 ||
+	    fcntl((int)fd, F_GETFD) < 0)
+		return err_set(e, ERR_USAGE,
+			       "'%s' is not an open file descriptor", text);
+	o->ready_fd = (int)fd;
+	return 0;
+}
+
+static int set_config(struct options *o, const char *text, struct err *e)
+{
+	(void)e;
+	return replace(&o->config, text);
+}
+
+/* OPT(name, argument, variable, in the file, function, help) */
+#define OPT(name, arg, env, in_file, fn, help)    \
+	{                                         \
+		name, arg, env, in_file, fn, help \
+	}
+
+static const struct option_row {
+	const char *name, *arg;
+	const char *env; /* or NULL */
+	bool in_file;	 /* with the name's '-' as '_' */
+	set_fn set;
+	const char *help;
+} rows[] = {
+	/* clang-format off */
+	OPT("port", "N|off", "MODEL_RUNNER_PORT", true, set_port,
+	    "TCP port on loopback (12434)"),
+	OPT("bind", "ADDR", NULL, true, set_bind,
+	    "address to listen on (localhost: 127.0.0.1 and ::1)"),
+	OPT("socket", "PATH|off", "MODEL_RUNNER_SOCK", true, set_socket,
+	    "Unix socket (modeld.sock in the runtime folder)"),
+	OPT("store", "DIR", "MODELS_PATH", true, set_store,
+	    "where models are kept (~/.docker/models)"),
+	OPT("containers", "off", NULL, true, set_containers,
+	    "what containers may do (off; more in a later version)"),
+	OPT("llama", "PATH", NULL, true, set_llama,
+	    "the program modeld-llama"),
+	OPT("keep-alive", "TIME", NULL, true, set_keep_alive,
+	    "how long an unused model stays in memory (5m; -1: for ever)"),
+	OPT("memory", "SIZE", NULL, true, set_memory,
+	    "memory for models (nine tenths of what there is)"),
+	OPT("origins", "LIST", "DMR_ORIGINS", true, set_origins,
+	    "web pages beyond localhost's that may call, comma-separated"),
+	OPT("registry", "HOST", "DEFAULT_REGISTRY", true, set_registry,
+	    "registry of names that have none (docker.io)"),
+	OPT("metrics", "on|off", NULL, true, set_metrics,
+	    "serve GET /metrics (on; DISABLE_METRICS=1 is off)"),
+	OPT("log-level", "LEVEL", "LOG_LEVEL", true, set_log_level,
+	    "error, warn, info or debug (info)"),
+	OPT("config", "FILE", NULL, false, set_config,
+	    "configuration file, JSON"),
+	OPT("ready-fd", "N", NULL, false, set_ready_fd,
+	    "write a newline there once every listener accepts"),
+	/* clang-format on */
+};
+
+static void help(void)
+{
+	printf("Usage: modeld [OPTIONS]\n\n"
+	       "Serves language models over the OpenAI API.\n\nOptions:\n");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char left[48];
+		snprintf(left, sizeof left, "--%s %s", rows[i].name,
+			 rows[i].arg);
+		printf("  %-22s %s\n", left, rows[i].help);
+		if (rows[i].env)
+			printf("  %-22s [%s]\n", "", rows[i].env);
+	}
+	printf("  %-22s %s\n  %-22s %s\n\n", "--help", "show this", "--version",
+	       "show the version");
+	printf("A flag wins over its variable in [], that over the file, where "
+	       "options are\nwritten with '_': {\"log_level\": \"debug\"}. "
+	       "SIGHUP reads the file again;\nSIGTERM lets running answers "
+	       "finish and ends.\n");
+}
+
+static const struct option_row *find(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (str_eq(name, rows[i].name))
+			return &rows[i];
+	return NULL;
+}
+
+/* One flag at argv[*i], "--name value" or "--name=value". */
+static int read_flag(struct options *o, char **argv, int *i, struct err *e)
+{
+	struct str text = str_of(argv[*i]);
+	if (!str_starts(text, "--"))
+		return err_set(e, ERR_USAGE,
+			       "'%s' is not an option; see modeld --help",
+			       argv[*i]);
+	text = str_tail(text, 2);
+	ptrdiff_t eq = str_find(text, '=');
+	const struct option_row *row =
+		find(eq < 0 ? text : str_head(text, (size_t)eq));
+	if (!row)
+		return err_set(e, ERR_USAGE,
+			       "there is no option '%s'; see modeld --help",
+			       argv[*i]);
+	const char *value = eq < 0 ? argv[++*i] : text.p + eq + 1;
+	if (!value)
+		return err_set(e, ERR_USAGE, "--%s needs a value: %s",
+			       row->name, row->arg);
+	if (row->set(o, value, e))
+		return err_wrap(e, "--%s", row->name);
+	return 0;
+}
+
+static int read_flags(struct options *o, int argc, char **argv, struct err *e)
+{
+	for (int i = 1; i < argc; i++)
+		if (read_flag(o, argv, &i, e))
+			return -1;
+	return 0;
+}
+
+static int read_environment(struct options *o, struct err *e)
+{
+	const char *off = getenv("DISABLE_METRICS");
+	if (off && (strcmp(off, "1") == 0 || strcmp(off, "true") == 0))
+		o->metrics = false;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *value = rows[i].env ? getenv(rows[i].env) : NULL;
+		if (value && value[0] && rows[i].set(o, value, e))
+			return err_wrap(e, "%s", rows[i].env);
+	}
+	return 0;
+}
+
+/* A member's value as the text that a flag would have. */
+static char *value_text(const json_t *value)
+{
+	if (json_is_string(value))
+		return xstrdup(json_string_value(value));
+	if (json_is_boolean(value))
+		return xstrdup(json_is_true(value) ? "on" : "off");
+	return json_text(value);
+}
+
+static int read_member(struct options *o, const char *key, json_t *value,
+		       struct err *e)
+{
+	auto_free char *name = xstrdup(key);
+	for (char *p = name; *p; p++)
+		if (*p == '_')
+			*p = '-';
+	const struct option_row *row = find(str_of(name));
+	if (strcmp(key, "engines") == 0 && json_is_object(value)) {
+		json_decref(o->engines);
+		o->engines = json_incref(value);
+		return 0;
+	}
+	if (!row || !row->in_file)
+		return err_set(e, ERR_USAGE, "there is no setting '%s'", key);
+	auto_free char *text = value_text(value);
+	if (row->set(o, text, e))
+		return err_wrap(e, "'%s'", key);
+	return 0;
+}
+
+static int parse_file(struct options *o, struct str text, struct err *e)
+{
+	auto_json *file = NULL;
+	const char *key;
+	json_t *value;
+	if (json_parse(text, &file, e))
+		return -1;
+	if (!json_is_object(file))
+		return err_set(e, ERR_USAGE, "it must be a JSON object");
+	json_object_foreach(file, key,
+			    value) if (read_member(o, key, value, e)) return -1;
+	return 0;
+}
+
+static int read_file(struct options *o, bool must_exist, struct err *e)
+{
+	auto_close int fd = open(o->config, O_RDONLY | O_CLOEXEC);
+	auto_buf struct buf text;
+	char piece[4096];
+	ssize_t n;
+	if (fd < 0 && errno == ENOENT && !must_exist)
+		return 0;
+	if (fd < 0)
+		return err_sys(e, "read %s", o->config);
+	buf_init(&text, LIMIT_CONFIG_FILE_BYTES);
+	while ((n = read(fd, piece, sizeof piece)) > 0)
+		if (buf_put(&text, piece, (size_t)n))
+			return err_set(e, ERR_USAGE,
+				       "%s is larger than %u bytes", o->config,
+				       LIMIT_CONFIG_FILE_BYTES);
+	if (n < 0)
+		return err_sys(e, "read %s", o->config);
+	if (parse_file(o, buf_str(&text), e)) {
+		e->code = ERR_USAGE;
+		return err_wrap(e, "%s", o->config);
+	}
+	return 0;
+}
+
+/* Beside modeld in a build folder, in libexec where it is installed. */
+static char *default_llama(void)
+{
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (n <= 0)
+		return xstrdup("modeld-llama");
+	self[n] = '\0';
+	*strrchr(self, '/') = '\0';
+	auto_free char *beside = xasprintf("%s/modeld-llama", self);
+	if (access(beside, X_OK) == 0)
+		return steal(&beside);
+	return xasprintf("%s/../libexec/modeld/modeld-llama", self);
+}
+
+int options_read(struct options *o, int argc, char **argv, struct err *e)
+{
+	*o = (struct options){ .port = 12434,
+			       .bind = xstrdup("localhost"),
+			       .socket = paths_socket(),
+			       .store = paths_store(),
+			       .llama = default_llama(),
+			       .keep_alive_ms = 300000,
+			       .metrics = true,
+			       .log_level = LOG_INFO,
+			       .ready_fd = -1,
+			       .config = paths_config() };
+	bool names_file = false;
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0) {
+			help();
+			return OPTIONS_DONE;
+		}
+		if (strcmp(argv[i], "--version") == 0) {
+			printf("modeld %s\n", MODELD_VERSION);
+			return OPTIONS_DONE;
+		}
+		names_file |= strncmp(argv[i], "--config", 8) == 0;
+	}
+	/* Flags twice: they name the file, and they win over it. */
+	if (read_flags(o, argc, argv, e) || read_file(o, names_file, e) ||
+	    read_environment(o, e) || read_flags(o, argc, argv, e))
+		return -1;
+	return 0;
+}
+
+void options_fini(struct options *o)
+{
+	free(o->bind);
+	free(o->socket);
+	free(o->store);
+	free(o->llama);
+	free(o->origins);
+	free(o->registry);
+	free(o->config);
+	json_decref(o->engines);
+	*o = (struct options){ .ready_fd = -1 };
+}
