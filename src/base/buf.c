@@ -117,10 +117,8 @@ int buf_put_json(struct buf *b, struct str s)
 	}
 	if (!full)
 		full = buf_put(b, "\"", 1);
-	if (full && b->p) {
-		b->n = was;
-		b->p[was] = '\0';
-	}
+	if (full)
+		buf_cut(b, was);
 	return full;
 }
 
@@ -133,11 +131,16 @@ void buf_drop(struct buf *b, size_t n)
 	b->p[b->n] = '\0';
 }
 
+void buf_cut(struct buf *b, size_t n)
+{
+	b->n = MIN(n, b->n);
+	if (b->p)
+		b->p[b->n] = '\0';
+}
+
 void buf_clear(struct buf *b)
 {
-	b->n = 0;
-	if (b->p)
-		b->p[0] = '\0';
+	buf_cut(b, 0);
 }
 
 void buf_release(struct buf *b)

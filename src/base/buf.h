@@ -28,6 +28,8 @@ int buf_printf(struct buf *b, const char *fmt, ...) must_use printf_like(2, 3);
 int buf_put_json(struct buf *b, struct str s) must_use;
 /* Drops the first n bytes. */
 void buf_drop(struct buf *b, size_t n);
+/* Keeps only the first n bytes. */
+void buf_cut(struct buf *b, size_t n);
 /* Empties it and keeps its memory, or gives the memory back. */
 void buf_clear(struct buf *b);
 void buf_release(struct buf *b);

@@ -470,6 +470,14 @@ bool head_is_hop_by_hop(const struct http_head *h, struct str name)
 	       lists(h, "Connection", name);
 }
 
+const char *head_method_name(enum http_method method)
+{
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+		if (methods[i].method == method)
+			return methods[i].text;
+	return "";
+}
+
 const char *head_reason(int status)
 {
 	static const struct {

@@ -77,5 +77,7 @@ bool head_has_token(const struct http_head *h, const char *name,
 /* Fields that end at this hop (RFC 9110, section 7.6.1): Connection and what it
  * lists, Keep-Alive, TE, Trailer, Transfer-Encoding, Upgrade, Proxy-*. */
 bool head_is_hop_by_hop(const struct http_head *h, struct str name);
+/* "GET"; "" for HTTP_OTHER. */
+const char *head_method_name(enum http_method method);
 /* "Not Found" for 404; "" if the number has no name here. */
 const char *head_reason(int status);

@@ -26,7 +26,8 @@ struct route {
 struct route_match {
 	const struct route *route;
 	struct str params[ROUTER_PARAMS]; /* in order of the pattern */
-	/* For ROUTER_NO_METHOD: "GET, HEAD, POST" of the rows with that path. */
+	/* For ROUTER_NO_METHOD: "GET, HEAD, POST" of the rows with that path.
+	 */
 	char allow[64];
 };
 
