@@ -239,7 +239,7 @@ static int parse_unix(struct str path, struct url_base *out, struct err *e)
 		path.n = (size_t)(colon - path.p);
 	}
 	/* The form with an empty authority, unix:///path, is in wide use. */
-	if (str_starts(path, "///"))
+	if (str_starts(path, "//"))
 		path = str_tail(path, 2);
 	if (!str_starts(path, "/"))
 		return err_set(e, ERR_INVALID,
