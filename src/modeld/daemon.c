@@ -325,25 +325,16 @@ static int start(struct daemon *d, struct err *e)
 	return listen_all(d, e);
 }
 
-static void on_closed_nothing(uv_handle_t *handle, void *ctx)
-{
-	(void)ctx;
-	if (!uv_is_closing(handle))
-		uv_close(handle, NULL);
-}
-
 static void stop(struct daemon *d)
 {
 	stop_listening(d);
 	http_server_free(d->api.server);
 	engine_set_fini(&d->engines);
 	timer_fini(&d->drain);
-	/* Jobs that still run use the store: let them end. */
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
 		if (d->signals[i].loop)
 			uv_close((uv_handle_t *)&d->signals[i], NULL);
-	uv_run(&d->loop, UV_RUN_DEFAULT);
-	uv_walk(&d->loop, on_closed_nothing, NULL);
+	/* What is closed ends here, and jobs, which use the store. */
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	journal_free(d->api.journal);
 	catalog_free(d->api.catalog);
