@@ -1,0 +1,335 @@
+/* batch.c - the thread, its inbox and its outbox. A task is the loop thread's
+ * until it is in the inbox, then the compute thread's until its OUT_END is in
+ * the outbox; the loop frees it after delivering that. */
+#include "llama/batch.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "llama/batch_priv.h"
+#include "llama/sizing.h"
+#include "llama/weights.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <uv.h>
+
+static struct batch_task *task_of(struct list *link)
+{
+	return container_of(link, struct batch_task, link);
+}
+
+static void task_free(struct batch_task *t)
+{
+	tokens_fini(&t->ask.tokens);
+	sample_free(t->ask.sample);
+	free(t);
+}
+
+/* ---- the compute thread ---- */
+
+void batch_add(struct batch *b, llama_token token, size_t pos,
+	       llama_seq_id seq, bool has_row)
+{
+	int32_t i = b->batch.n_tokens++;
+	b->batch.token[i] = token;
+	b->batch.pos[i] = (llama_pos)pos;
+	b->batch.n_seq_id[i] = 1;
+	b->batch.seq_id[i][0] = seq;
+	b->batch.logits[i] = has_row;
+}
+
+static void post(struct batch *b, struct out *o)
+{
+	struct outbox *box = &b->outbox;
+	o->times = o->task->times;
+	pthread_mutex_lock(&b->mutex);
+	if (box->n == box->cap) {
+		box->cap = box->cap ? 2 * box->cap : 64;
+		box->p = xrealloc(box->p, box->cap * sizeof *box->p);
+	}
+	box->p[box->n++] = *o;
+	pthread_mutex_unlock(&b->mutex);
+}
+
+void batch_tell_token(struct batch_task *t, const struct batch_token *token,
+		      const struct sample_prob *top)
+{
+	struct out o = { .task = t, .kind = OUT_TOKEN, .token = *token };
+	if (token->n_top) {
+		o.top = xcalloc(token->n_top, sizeof *top);
+		memcpy(o.top, top, token->n_top * sizeof *top);
+	}
+	post(t->batch, &o);
+}
+
+void batch_tell_vector(struct batch_task *t, float *vector)
+{
+	post(t->batch, &(struct out){ .task = t,
+				      .kind = OUT_VECTOR,
+				      .vector = vector });
+}
+
+void batch_tell_end(struct batch_task *t, enum batch_end why)
+{
+	t->why = why;
+	post(t->batch, &(struct out){ .task = t, .kind = OUT_END });
+}
+
+/* Waits for news if there is nothing else to do; takes new tasks. */
+static void take_inbox(struct batch *b, bool is_idle)
+{
+	pthread_mutex_lock(&b->mutex);
+	while (is_idle && list_is_empty(&b->inbox) && !b->is_woken &&
+	       !atomic_load(&b->is_stopping))
+		pthread_cond_wait(&b->cond, &b->mutex);
+	b->is_woken = false;
+	for (struct list *it; (it = list_pop_front(&b->inbox));)
+		list_push_back(&b->queue, it);
+	pthread_mutex_unlock(&b->mutex);
+}
+
+static void *run(void *arg)
+{
+	struct batch *b = arg;
+	bool is_idle = false;
+	while (!atomic_load(&b->is_stopping)) {
+		take_inbox(b, is_idle);
+		is_idle = b->facts.is_embedding ? !embed_step(b)
+						: !decode_step(b);
+		uv_async_send(b->bell);
+	}
+	return NULL;
+}
+
+/* ---- the loop thread ---- */
+
+static void deliver(struct batch *b, struct out *o)
+{
+	struct batch_task *t = o->task;
+	t->told = o->times;
+	o->token.top = o->top;
+	if (o->kind == OUT_END)
+		b->n_open--;
+	if (!t->is_silent) {
+		switch (o->kind) {
+		case OUT_TOKEN:
+			t->fns->on_token(t->ctx, &o->token);
+			break;
+		case OUT_VECTOR:
+			t->fns->on_vector(t->ctx, o->vector,
+					  (size_t)b->facts.vector_length);
+			break;
+		case OUT_END:
+			t->fns->on_end(t->ctx, t->why, &t->err);
+			break;
+		}
+	}
+	if (o->kind == OUT_END)
+		task_free(t);
+	free(o->top);
+	free(o->vector);
+}
+
+static void on_bell(uv_async_t *bell)
+{
+	struct batch *b = bell->data;
+	pthread_mutex_lock(&b->mutex);
+	struct outbox full = b->outbox;
+	b->outbox = b->delivering;
+	pthread_mutex_unlock(&b->mutex);
+	for (size_t i = 0; i < full.n; i++)
+		deliver(b, &full.p[i]);
+	full.n = 0;
+	b->delivering = full;
+}
+
+static void on_bell_closed(uv_handle_t *h)
+{
+	free(h);
+}
+
+struct batch_task *batch_start(struct batch *b, struct batch_ask *ask,
+			       const struct batch_fns *fns, void *ctx)
+{
+	assert(ask->tokens.n && ask->tokens.n <= (size_t)b->facts.context);
+	struct batch_task *t = xcalloc(1, sizeof *t);
+	t->batch = b;
+	t->ask = *ask;
+	*ask = (struct batch_ask){ 0 };
+	t->n_prompt = t->times.n_prompt = t->told.n_prompt = t->ask.tokens.n;
+	t->fns = fns;
+	t->ctx = ctx;
+	list_init(&t->link);
+	b->n_open++;
+	pthread_mutex_lock(&b->mutex);
+	list_push_back(&b->inbox, &t->link);
+	pthread_cond_signal(&b->cond);
+	pthread_mutex_unlock(&b->mutex);
+	return t;
+}
+
+static void wake(struct batch *b)
+{
+	pthread_mutex_lock(&b->mutex);
+	b->is_woken = true;
+	pthread_cond_signal(&b->cond);
+	pthread_mutex_unlock(&b->mutex);
+}
+
+void batch_cancel(struct batch_task *t)
+{
+	t->is_silent = true;
+	atomic_store(&t->cancelled, true);
+	wake(t->batch);
+}
+
+void batch_pause(struct batch_task *t, bool is_paused)
+{
+	if (atomic_exchange(&t->paused, is_paused) && !is_paused)
+		wake(t->batch);
+}
+
+struct batch_times batch_times(const struct batch_task *t)
+{
+	return t->told;
+}
+
+size_t batch_open(const struct batch *b)
+{
+	return b->n_open;
+}
+
+size_t batch_running(const struct batch *b)
+{
+	return atomic_load(&((struct batch *)b)->n_running);
+}
+
+const struct batch_facts *batch_facts(const struct batch *b)
+{
+	return &b->facts;
+}
+
+/* ---- its beginning and its end ---- */
+
+static bool on_abort(void *ctx)
+{
+	struct batch *b = ctx;
+	return atomic_load(&b->is_stopping);
+}
+
+static void slots_init(struct batch *b)
+{
+	struct llama_model *m = weights_model(b->weights);
+	b->slots = xcalloc((size_t)b->facts.slots, sizeof *b->slots);
+	for (int i = 0; i < b->facts.slots; i++)
+		b->slots[i].seq = i;
+	b->shares = !llama_model_is_recurrent(m) && !llama_model_is_hybrid(m) &&
+		    llama_model_n_swa(m) == 0;
+}
+
+static int context_init(struct batch *b, const struct batch_options *o,
+			struct err *e)
+{
+	struct sizing size;
+	struct llama_context_params p;
+	if (sizing_choose(o, &size, &p, e))
+		return -1;
+	p.abort_callback = on_abort;
+	p.abort_callback_data = b;
+	b->ctx = llama_init_from_model(weights_model(o->weights), p);
+	if (!b->ctx)
+		return weights_complaint(ERR_MEMORY, e);
+	b->pool = sizing_attach_threads(b->ctx, size.threads);
+	b->memory = llama_get_memory(b->ctx);
+	b->facts.context = size.context;
+	b->facts.slots = size.slots;
+	b->facts.threads = size.threads;
+	b->facts.is_embedding = size.is_embedding;
+	b->max_tokens = (int)p.n_batch;
+	b->max_rows = p.n_outputs_max ? (int)p.n_outputs_max : (int)p.n_batch;
+	b->facts.vector_length =
+		llama_model_n_embd_out(weights_model(o->weights));
+	common_shim_memory(b->ctx, &b->facts.memory);
+	b->batch = llama_batch_init(b->max_tokens, 0, 1);
+	return 0;
+}
+
+int batch_new(struct uv_loop_s *loop, const struct batch_options *o,
+	      struct batch **out, struct err *e)
+{
+	auto_(batch) b = xcalloc(1, sizeof *b);
+	b->weights = o->weights;
+	b->vocab = weights_vocab(o->weights);
+	b->n_vocab = (size_t)llama_vocab_n_tokens(b->vocab);
+	list_init(&b->inbox);
+	list_init(&b->queue);
+	list_init(&b->active);
+	pthread_mutex_init(&b->mutex, NULL);
+	pthread_cond_init(&b->cond, NULL);
+	if (context_init(b, o, e))
+		return -1;
+	slots_init(b);
+	uv_async_t *bell = xcalloc(1, sizeof *bell);
+	int rc = uv_async_init(loop, bell, on_bell);
+	if (rc) {
+		free(bell);
+		return err_set(e, ERR_SYSTEM, "uv_async_init: %s",
+			       uv_strerror(rc));
+	}
+	b->bell = bell;
+	bell->data = b;
+	rc = pthread_create(&b->thread, NULL, run, b);
+	if (rc) {
+		errno = rc;
+		b->thread = 0;
+		return err_sys(e, "start the compute thread");
+	}
+	*out = steal(&b);
+	return 0;
+}
+
+static void free_all(struct list *l)
+{
+	for (struct list *it; (it = list_pop_front(l));)
+		task_free(task_of(it));
+}
+
+static void outbox_fini(struct outbox *box)
+{
+	for (size_t i = 0; i < box->n; i++) {
+		free(box->p[i].top);
+		free(box->p[i].vector);
+		if (box->p[i].kind == OUT_END)
+			task_free(box->p[i].task);
+	}
+	free(box->p);
+}
+
+void batch_free(struct batch *b)
+{
+	if (!b)
+		return;
+	if (b->thread) {
+		atomic_store(&b->is_stopping, true);
+		wake(b);
+		pthread_join(b->thread, NULL);
+	}
+	if (b->bell)
+		uv_close((uv_handle_t *)b->bell, on_bell_closed);
+	free_all(&b->inbox);
+	free_all(&b->queue);
+	free_all(&b->active);
+	outbox_fini(&b->outbox);
+	outbox_fini(&b->delivering);
+	for (int i = 0; b->slots && i < b->facts.slots; i++)
+		tokens_fini(&b->slots[i].cells);
+	free(b->slots);
+	if (b->max_tokens)
+		llama_batch_free(b->batch);
+	if (b->ctx)
+		llama_free(b->ctx);
+	sizing_free_threads(b->pool);
+	pthread_mutex_destroy(&b->mutex);
+	pthread_cond_destroy(&b->cond);
+	free(b);
+}

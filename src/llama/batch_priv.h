@@ -1,0 +1,109 @@
+/* batch_priv.h - what batch.c (the thread and its queues), decode.c (text),
+ * embed.c (vectors) and prefix.c (which cells to keep) share. */
+#pragma once
+#include "base/list.h"
+#include "llama/batch.h"
+
+#include <llama.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct batch_task {
+	/* Set before it starts. */
+	struct batch *batch;
+	struct batch_ask ask; /* ask.tokens grows by what is sampled */
+	size_t n_prompt;
+
+	/* The loop thread's. */
+	const struct batch_fns *fns;
+	void *ctx;
+	bool is_silent;
+	struct batch_times told; /* as of the last event delivered */
+
+	/* Between the threads. */
+	atomic_bool cancelled;
+	atomic_bool paused;
+
+	/* The compute thread's. */
+	struct list link; /* in inbox, queue or active */
+	struct slot *slot;
+	size_t n_told; /* prompt tokens handed over */
+	struct batch_times times;
+	enum batch_end why;
+	struct err err;
+};
+
+/* A sequence of the llama_context. Its cells stay when its task ends: the next
+ * prompt that begins like them need not compute them again. */
+struct slot {
+	llama_seq_id seq;
+	struct batch_task *task; /* NULL: idle */
+	struct tokens cells;	 /* the tokens whose state is in memory */
+	size_t n_new;		 /* tokens of it in the batch being made */
+	int32_t row;		 /* the last of them, if it is all there is */
+	uint64_t used;		 /* order of last use */
+};
+
+struct out {
+	struct batch_task *task;
+	enum { OUT_TOKEN, OUT_VECTOR, OUT_END } kind;
+	struct batch_token token;
+	struct sample_prob *top; /* owned */
+	float *vector;		 /* owned */
+	struct batch_times times;
+};
+
+struct outbox {
+	struct out *p;
+	size_t n, cap;
+};
+
+struct batch {
+	struct batch_facts facts;
+	const struct weights *weights;
+	const struct llama_vocab *vocab;
+	size_t n_vocab;
+
+	/* The loop thread's. */
+	struct uv_async_s *bell; /* closes itself */
+	struct outbox delivering;
+	size_t n_open;
+
+	/* Between the threads; the mutex guards what is not atomic. */
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	struct list inbox; /* batch_task.link */
+	struct outbox outbox;
+	bool is_woken;
+	atomic_bool is_stopping;
+	atomic_size_t n_running;
+
+	/* The compute thread's. */
+	pthread_t thread;
+	struct llama_context *ctx;
+	struct llama_memory_i *memory; /* NULL: the model keeps no state */
+	ggml_threadpool_t pool;
+	struct list queue;  /* batch_task.link; waiting, first come first */
+	struct list active; /* batch_task.link; with a slot, oldest first */
+	struct slot *slots;
+	struct llama_batch batch;
+	int max_tokens; /* of one batch */
+	int max_rows;	/* rows of logits in one batch */
+	bool shares;	/* cells can be cut and shared between slots */
+	uint64_t clock; /* counts uses, for slot.used */
+	double prompt_ns; /* measured: one prompt token, smoothed */
+};
+
+/* ---- batch.c, on the compute thread ---- */
+void batch_tell_token(struct batch_task *t, const struct batch_token *token,
+		      const struct sample_prob *top);
+/* The vector becomes the loop's. */
+void batch_tell_vector(struct batch_task *t, float *vector);
+/* Ends a task that is in no list; it is the loop's after. */
+void batch_tell_end(struct batch_task *t, enum batch_end why);
+void batch_add(struct batch *b, llama_token token, size_t pos,
+	       llama_seq_id seq, bool has_row);
+
+/* ---- one step of work; false: there was nothing to do ---- */
+bool decode_step(struct batch *b);
+bool embed_step(struct batch *b);

@@ -1,0 +1,462 @@
+#include "llama/common_shim.h"
+#include "llama/sample.h"
+
+#include <chat.h>
+#include <json.h>
+#include <log.h>
+#include <sampling.h>
+#include <src/llama-ext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <memory>
+#include <random>
+#include <string>
+
+struct common_shim_templates {
+	const llama_model *model;
+	common_chat_templates_ptr templates;
+};
+
+struct common_shim_prompt {
+	common_chat_params params;
+	common_chat_parser_params parsing;
+	std::set<llama_token> kept;
+	std::vector<common_grammar_trigger> triggers;
+	common_grammar_type grammar_type;
+	bool has_tools;
+	bool is_plain; /* the answer is its content, as it stands */
+	const llama_model *model;
+};
+
+struct common_shim_parser {
+	common_chat_parser_params parsing;
+	bool has_tools;
+	bool is_plain;
+	std::string text;
+	common_chat_msg shown;
+	std::vector<std::string> ids;
+	std::set<size_t> named; /* calls whose beginning was told */
+};
+
+struct common_shim_sampler {
+	common_sampler_ptr sampler;
+};
+
+/* The message of an exception as one line. */
+static int failed(struct err *e, enum err_code code, const char *what,
+		  const std::exception &x)
+{
+	std::string text = x.what();
+	std::replace(text.begin(), text.end(), '\n', ' ');
+	return err_set(e, code, "%s: %s", what, text.c_str());
+}
+
+static struct str view(const std::string &s)
+{
+	return str{ s.data(), s.size() };
+}
+
+int common_shim_open(const struct llama_model *model, const char *text,
+		     struct common_shim_templates **out, struct err *e)
+try {
+	/* common logs prompts and answers; whoever needs to know is told by
+	 * exceptions. */
+	common_log_set_verbosity_thold(LOG_LEVEL_OUTPUT);
+	auto t = std::make_unique<common_shim_templates>();
+	t->model = model;
+	t->templates = common_chat_templates_init(model, text ? text : "");
+	*out = t.release();
+	return 0;
+} catch (const std::exception &x) {
+	return failed(e, ERR_UNSUPPORTED, "the chat template does not parse", x);
+}
+
+void common_shim_close(struct common_shim_templates *t)
+{
+	delete t;
+}
+
+bool common_shim_has_template(const struct common_shim_templates *t)
+{
+	return common_chat_templates_was_explicit(t->templates.get());
+}
+
+/* A word trigger that is one token is matched as that token. */
+static void set_triggers(common_shim_prompt &p)
+{
+	const llama_vocab *v = llama_model_get_vocab(p.model);
+	for (const auto &word : p.params.preserved_tokens) {
+		auto ids = common_tokenize(v, word, false, true);
+		if (ids.size() == 1)
+			p.kept.insert(ids[0]);
+	}
+	for (auto trigger : p.params.grammar_triggers) {
+		if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
+			auto ids = common_tokenize(v, trigger.value, false,
+						   true);
+			if (ids.size() == 1) {
+				trigger.type = COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN;
+				trigger.token = ids[0];
+				p.kept.insert(ids[0]);
+			}
+		}
+		p.triggers.push_back(std::move(trigger));
+	}
+}
+
+/* Parsing every answer again for each token costs time that grows with its
+ * square; most templates wrap nothing around plain content, and then there is
+ * nothing to parse. The template itself is asked. */
+static bool passes_through(const common_shim_prompt &p)
+{
+	static const char probe[] = " A probe:\n1 < 2, {\"x\": [3]}.\n\n";
+	if (p.has_tools || p.params.supports_thinking ||
+	    !p.params.grammar.empty() || p.parsing.is_continuation)
+		return false;
+	try {
+		auto msg = common_chat_parse(probe, false, p.parsing);
+		return msg.content == probe && msg.tool_calls.empty() &&
+		       msg.reasoning_content.empty();
+	} catch (const std::exception &) {
+		return false;
+	}
+}
+
+static void set_variables(common_chat_templates_inputs &in,
+			  const common_shim_ask &ask)
+{
+	if (ask.kwargs)
+		for (auto item : common_json::parse(ask.kwargs).items())
+			in.chat_template_kwargs[item.key()] =
+				item.value().dump();
+	auto thinking = in.chat_template_kwargs.find("enable_thinking");
+	if (thinking != in.chat_template_kwargs.end())
+		in.enable_thinking = thinking->second != "false";
+	if (!ask.effort)
+		return;
+	if (std::string(ask.effort) == "none")
+		in.enable_thinking = false;
+	else
+		in.chat_template_kwargs["reasoning_effort"] =
+			common_json::make(ask.effort).dump();
+}
+
+static common_chat_templates_inputs inputs(const common_shim_templates &t,
+					   const common_shim_ask &ask)
+{
+	common_chat_templates_inputs in;
+	in.messages = common_chat_msgs_parse_oaicompat(
+		common_json::parse(ask.messages));
+	if (ask.tools)
+		in.tools = common_chat_tools_parse_oaicompat(
+			common_json::parse(ask.tools));
+	if (ask.tool_choice)
+		in.tool_choice = common_chat_tool_choice_parse_oaicompat(
+			ask.tool_choice);
+	if (ask.schema)
+		in.json_schema = ask.schema;
+	auto caps = common_chat_templates_get_caps(t.templates.get());
+	in.parallel_tool_calls = ask.parallel < 0
+					 ? caps["supports_parallel_tool_calls"]
+					 : ask.parallel != 0;
+	in.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+	if (ask.goes_on) {
+		in.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
+		in.add_generation_prompt = false;
+	}
+	set_variables(in, ask);
+	return in;
+}
+
+int common_shim_render(const struct common_shim_templates *t,
+		       const struct common_shim_ask *ask,
+		       struct common_shim_prompt **out, struct err *e)
+try {
+	auto p = std::make_unique<common_shim_prompt>();
+	auto in = inputs(*t, *ask);
+	p->model = t->model;
+	p->params = common_chat_templates_apply(t->templates.get(), in);
+	p->has_tools = !in.tools.empty() &&
+		       in.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE;
+	p->grammar_type = in.json_schema.empty()
+				  ? COMMON_GRAMMAR_TYPE_TOOL_CALLS
+				  : COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT;
+	p->parsing = common_chat_parser_params(p->params);
+	p->parsing.reasoning_format = in.reasoning_format;
+	p->parsing.parse_tool_calls = p->has_tools;
+	p->parsing.is_continuation = ask->goes_on;
+	if (!p->params.parser.empty())
+		p->parsing.parser.load(p->params.parser);
+	set_triggers(*p);
+	p->is_plain = passes_through(*p);
+	*out = p.release();
+	return 0;
+} catch (const std::exception &x) {
+	return failed(e, ERR_INVALID, "the model's chat template refuses this",
+		      x);
+}
+
+void common_shim_prompt_free(struct common_shim_prompt *p)
+{
+	delete p;
+}
+
+struct str common_shim_prompt_text(const struct common_shim_prompt *p)
+{
+	return view(p->params.prompt);
+}
+
+bool common_shim_prompt_has_grammar(const struct common_shim_prompt *p)
+{
+	return !p->params.grammar.empty();
+}
+
+const char *common_shim_prompt_stop(const struct common_shim_prompt *p,
+				    size_t i)
+{
+	const auto &stops = p->params.additional_stops;
+	return i < stops.size() ? stops[i].c_str() : nullptr;
+}
+
+bool common_shim_prompt_keeps(const struct common_shim_prompt *p, int32_t token)
+{
+	return p->kept.count(token) != 0;
+}
+
+/* ---- answers ---- */
+
+struct common_shim_parser *
+common_shim_parser_new(const struct common_shim_prompt *p)
+{
+	auto *parser = new common_shim_parser();
+	parser->parsing = p->parsing;
+	parser->has_tools = p->has_tools;
+	parser->is_plain = p->is_plain;
+	if (p->parsing.is_continuation) {
+		/* What the client began is not part of the answer. */
+		try {
+			parser->shown = common_chat_parse("", true, p->parsing);
+		} catch (const std::exception &) {
+			parser->shown = {};
+		}
+	}
+	return parser;
+}
+
+void common_shim_parser_free(struct common_shim_parser *p)
+{
+	delete p;
+}
+
+static std::string new_call_id()
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789";
+	static std::random_device source;
+	std::string id = "call_";
+	for (int i = 0; i < 24; i++)
+		id += digits[source() % (sizeof digits - 1)];
+	return id;
+}
+
+/* OpenAI's clients want a call's id and name in its first piece, once and
+ * whole; while only a name has come it may still grow. */
+static void tell_call(common_shim_parser &p, const common_chat_msg_diff &diff,
+		      bool is_last, common_shim_delta_fn fn, void *ctx)
+{
+	size_t i = diff.tool_call_index;
+	const auto &call = p.shown.tool_calls[i];
+	bool is_new = !p.named.count(i);
+	if (is_new && diff.tool_call_delta.arguments.empty() && !is_last)
+		return;
+	common_shim_delta d = {};
+	d.tool = (int)i;
+	if (is_new) {
+		p.named.insert(i);
+		d.id = view(call.id);
+		d.name = view(call.name);
+		d.arguments = view(call.arguments);
+	} else {
+		d.arguments = view(diff.tool_call_delta.arguments);
+	}
+	if (d.id.n || d.arguments.n)
+		fn(ctx, &d);
+}
+
+/* Calls that are over (another began, or the answer ended) and had no
+ * arguments are still to be told. */
+static void tell_silent_calls(common_shim_parser &p, bool is_last,
+			      common_shim_delta_fn fn, void *ctx)
+{
+	size_t n = p.shown.tool_calls.size();
+	for (size_t i = 0; i < n; i++) {
+		common_chat_msg_diff diff;
+		diff.tool_call_index = i;
+		if (!p.named.count(i) && (is_last || i + 1 < n))
+			tell_call(p, diff, true, fn, ctx);
+	}
+}
+
+static void tell_content(struct str content, common_shim_delta_fn fn, void *ctx)
+{
+	common_shim_delta d = {};
+	d.tool = -1;
+	d.content = content;
+	if (content.n)
+		fn(ctx, &d);
+}
+
+static void tell(common_shim_parser &p, bool is_last,
+		 const std::vector<common_chat_msg_diff> &diffs,
+		 common_shim_delta_fn fn, void *ctx)
+{
+	for (const auto &diff : diffs) {
+		if (diff.tool_call_index != std::string::npos) {
+			tell_call(p, diff, is_last, fn, ctx);
+			continue;
+		}
+		common_shim_delta d = {};
+		d.tool = -1;
+		d.content = view(diff.content_delta);
+		d.reasoning = view(diff.reasoning_content_delta);
+		if (d.content.n || d.reasoning.n)
+			fn(ctx, &d);
+	}
+	tell_silent_calls(p, is_last, fn, ctx);
+}
+
+/* The model did not keep to its format: what was not told yet is content. */
+static void tell_raw(common_shim_parser &p, common_shim_delta_fn fn, void *ctx)
+{
+	if (!p.shown.tool_calls.empty() || !p.shown.reasoning_content.empty() ||
+	    p.text.compare(0, p.shown.content.size(), p.shown.content) != 0)
+		return;
+	struct str rest = view(p.text);
+	rest = str{ rest.p + p.shown.content.size(),
+		    rest.n - p.shown.content.size() };
+	tell_content(rest, fn, ctx);
+}
+
+int common_shim_parse(struct common_shim_parser *p, struct str added,
+		      enum common_shim_more more, common_shim_delta_fn fn,
+		      void *ctx, struct err *e)
+try {
+	if (p->is_plain) {
+		tell_content(added, fn, ctx);
+		return 0;
+	}
+	p->text.append(added.p, added.n);
+	bool is_last = more != COMMON_SHIM_MORE;
+	if (!added.n && !is_last)
+		return 0;
+	common_chat_msg now;
+	try {
+		now = common_chat_parse(p->text, more != COMMON_SHIM_END,
+					p->parsing);
+	} catch (const std::exception &) {
+		if (is_last)
+			tell_raw(*p, fn, ctx);
+		return 0;
+	}
+	if (!now.empty()) {
+		now.set_tool_call_ids(p->ids, new_call_id);
+		auto diffs = common_chat_msg_diff::compute_diffs(p->shown, now);
+		p->shown = std::move(now);
+		tell(*p, is_last, diffs, fn, ctx);
+	}
+	/* Content goes on to the end where no tool call can follow it. */
+	if (!p->has_tools && !p->shown.content.empty() &&
+	    p->text.size() >= p->shown.content.size() &&
+	    p->text.compare(p->text.size() - p->shown.content.size(),
+			    std::string::npos, p->shown.content) == 0 &&
+	    !p->parsing.is_continuation)
+		p->is_plain = true;
+	return 0;
+} catch (const std::exception &x) {
+	return failed(e, ERR_ENGINE, "the answer cannot be parsed", x);
+}
+
+/* ---- sampling ---- */
+
+static void set_budget(common_params_sampling &s, const common_shim_prompt &p)
+{
+	const llama_vocab *v = llama_model_get_vocab(p.model);
+	if (p.params.thinking_end_tags.empty())
+		return;
+	/* While the model thinks, words that begin a tool call are only words;
+	 * the budget sampler is what knows that it thinks. */
+	s.reasoning_budget_start = common_tokenize(
+		v, p.params.thinking_start_tag, false, true);
+	for (const auto &tag : p.params.thinking_end_tags)
+		s.reasoning_budget_end.push_back(
+			common_tokenize(v, tag, false, true));
+	s.reasoning_budget_forced = s.reasoning_budget_end.front();
+}
+
+int common_shim_sampler_new(const struct llama_model *model,
+			    const struct sample_spec *spec,
+			    struct common_shim_sampler **out, struct err *e)
+try {
+	const common_shim_prompt &p = *spec->prompt;
+	common_params_sampling s;
+	s.no_perf = true;
+	s.seed = spec->seed;
+	s.temp = spec->temperature;
+	s.top_k = spec->top_k;
+	s.top_p = spec->top_p;
+	s.min_p = spec->min_p;
+	s.penalty_repeat = spec->repeat;
+	s.penalty_freq = spec->frequency;
+	s.penalty_present = spec->presence;
+	s.penalty_last_n = spec->last_n;
+	for (size_t i = 0; i < spec->n_biases; i++)
+		s.logit_bias.push_back(
+			{ spec->biases[i].token, spec->biases[i].bias });
+	s.grammar = common_grammar(p.grammar_type, p.params.grammar);
+	s.grammar_lazy = p.params.grammar_lazy;
+	s.grammar_triggers = p.triggers;
+	s.preserved_tokens = p.kept;
+	s.generation_prompt = p.params.generation_prompt;
+	set_budget(s, p);
+	auto made = std::make_unique<common_shim_sampler>();
+	made->sampler.reset(common_sampler_init(model, s));
+	*out = made.release();
+	return 0;
+} catch (const std::exception &x) {
+	return failed(e, ERR_INVALID, "the grammar of the answer is refused", x);
+}
+
+void common_shim_sampler_free(struct common_shim_sampler *s)
+{
+	delete s;
+}
+
+void common_shim_sampler_saw(struct common_shim_sampler *s, int32_t token)
+{
+	common_sampler_accept(s->sampler.get(), token, false);
+}
+
+int32_t common_shim_sampler_next(struct common_shim_sampler *s,
+				 struct llama_context *ctx, int32_t row)
+try {
+	auto token = common_sampler_sample(s->sampler.get(), ctx, row);
+	common_sampler_accept(s->sampler.get(), token, true);
+	return token;
+} catch (const std::exception &) {
+	return -1;
+}
+
+void common_shim_memory(const struct llama_context *ctx,
+			struct common_shim_bytes *out)
+try {
+	*out = {};
+	for (const auto &[type, m] : llama_get_memory_breakdown(ctx)) {
+		out->model += m.model;
+		out->context += m.context;
+		out->compute += m.compute;
+	}
+} catch (const std::exception &) {
+	*out = {};
+}

@@ -1,0 +1,310 @@
+/* decode.c - one step of making text.
+ *
+ * A task is its tokens; a slot holds the state of the first of them; what is
+ * missing is computed. When nothing is missing, the last row of logits gives
+ * the next token, which then is what is missing: prompt and answer are one
+ * thing. Each batch takes first the running answers (one token each) and then
+ * prompts, oldest first, as much as keeps the answers' pace. */
+#include "llama/batch_priv.h"
+#include "llama/prefix.h"
+#include "llama/weights.h"
+
+#include "base/limits.h"
+#include "io/timer.h"
+
+/* While answers run, prompts may make a step this much longer. */
+#define PROMPT_STEP_NS 80e6
+#define PROMPT_STEP_LEAST 16
+
+static struct batch_task *task_of(struct list *link)
+{
+	return container_of(link, struct batch_task, link);
+}
+
+static void leave_slot(struct batch_task *t)
+{
+	t->slot->task = NULL;
+	t->slot = NULL;
+	list_remove(&t->link);
+	atomic_fetch_sub(&t->batch->n_running, 1);
+}
+
+static void end(struct batch_task *t, enum batch_end why)
+{
+	leave_slot(t);
+	batch_tell_end(t, why);
+}
+
+static void drop_cancelled(struct batch *b)
+{
+	list_each (it, &b->active)
+		if (atomic_load(&task_of(it)->cancelled))
+			end(task_of(it), BATCH_STOP);
+	list_each (it, &b->queue) {
+		if (!atomic_load(&task_of(it)->cancelled))
+			continue;
+		list_remove(it);
+		batch_tell_end(task_of(it), BATCH_STOP);
+	}
+}
+
+static size_t cells_needed(const struct batch *b)
+{
+	size_t n = 0;
+	for (struct list *it = b->active.next; it != &b->active; it = it->next)
+		n += task_of(it)->ask.tokens.n + 1;
+	return n;
+}
+
+/* Gives slots to waiting tasks, in order, while their prompts fit beside what
+ * runs. */
+static void admit(struct batch *b)
+{
+	while (!list_is_empty(&b->queue)) {
+		struct batch_task *t = task_of(b->queue.next);
+		size_t room = llama_n_ctx(b->ctx);
+		if (!list_is_empty(&b->active) &&
+		    cells_needed(b) + t->ask.tokens.n >= room)
+			return;
+		struct slot *s = prefix_place(b, t);
+		if (!s)
+			return;
+		list_remove(&t->link);
+		list_push_back(&b->active, &t->link);
+		atomic_fetch_add(&b->n_running, 1);
+		s->task = t;
+		t->slot = s;
+		if (t->times.began_ns)
+			continue; /* it had to leave, and is back */
+		t->times.began_ns = timer_now_ns();
+		t->times.n_cached = s->cells.n;
+		for (size_t i = 0; i < t->n_prompt; i++)
+			sample_saw(t->ask.sample, t->ask.tokens.p[i]);
+	}
+}
+
+static size_t missing(const struct batch_task *t)
+{
+	return t->ask.tokens.n - t->slot->cells.n;
+}
+
+static bool is_waiting(const struct batch_task *t)
+{
+	return atomic_load(&t->paused);
+}
+
+/* Puts up to `room` of the task's missing tokens into the batch. */
+static void put(struct batch *b, struct batch_task *t, size_t room)
+{
+	struct slot *s = t->slot;
+	size_t n = MIN(missing(t), room);
+	for (size_t i = 0; i < n; i++) {
+		size_t pos = s->cells.n + i;
+		bool is_last = pos + 1 == t->ask.tokens.n;
+		bool told = t->ask.tells_prompt && pos + 1 >= t->n_told &&
+			    pos < t->n_prompt;
+		if (is_last)
+			s->row = b->batch.n_tokens;
+		batch_add(b, t->ask.tokens.p[pos], pos, s->seq,
+			  is_last || told);
+	}
+	s->n_new = n;
+}
+
+/* Tokens of prompts that this step may take. */
+static size_t prompt_room(const struct batch *b, size_t n_answers)
+{
+	size_t room = (size_t)b->max_tokens - n_answers;
+	if (!n_answers || b->prompt_ns <= 0)
+		return room;
+	size_t paced = (size_t)(PROMPT_STEP_NS / b->prompt_ns);
+	return MIN(room, MAX(paced, (size_t)PROMPT_STEP_LEAST));
+}
+
+static void plan(struct batch *b)
+{
+	b->batch.n_tokens = 0;
+	for (int i = 0; i < b->facts.slots; i++) {
+		b->slots[i].n_new = 0;
+		b->slots[i].row = -1;
+	}
+	list_each (it, &b->active)
+		if (!is_waiting(task_of(it)) && missing(task_of(it)) == 1)
+			put(b, task_of(it), 1);
+	size_t n_answers = (size_t)b->batch.n_tokens;
+	size_t room = prompt_room(b, n_answers);
+	size_t rows = (size_t)b->max_rows - (size_t)b->facts.slots;
+	list_each (it, &b->active) {
+		struct batch_task *t = task_of(it);
+		if (is_waiting(t) || missing(t) < 2 || !room)
+			continue;
+		size_t most = t->ask.tells_prompt ? MIN(room, rows) : room;
+		if (!most)
+			continue;
+		put(b, t, most);
+		room -= t->slot->n_new;
+		if (t->ask.tells_prompt)
+			rows -= t->slot->n_new;
+	}
+}
+
+static bool is_ender(const struct batch *b, int32_t token)
+{
+	return llama_vocab_is_eog(b->vocab, token);
+}
+
+static void tell(struct batch_task *t, struct batch_token *token, int32_t row)
+{
+	struct sample_prob top[LIMIT_TOP_LOGPROBS];
+	size_t n = t->ask.n_top > 0 ? (size_t)t->ask.n_top : 0;
+	struct batch *b = t->batch;
+	if (t->ask.n_top >= 0 && row >= 0) {
+		const float *logits = llama_get_logits_ith(b->ctx, row);
+		token->has_logprob = true;
+		token->n_top = MIN(n, b->n_vocab);
+		token->logprob = sample_logprobs(logits, b->n_vocab, token->id,
+						 top, token->n_top);
+	}
+	batch_tell_token(t, token, top);
+}
+
+/* The prompt's own tokens, each judged by the row before it. */
+static void tell_prompt(struct batch_task *t, size_t from, int32_t first_row)
+{
+	struct slot *s = t->slot;
+	if (t->n_told == 0) {
+		struct batch_token token = { .id = t->ask.tokens.p[0],
+					     .is_prompt = true };
+		tell(t, &token, -1);
+		t->n_told = 1;
+	}
+	while (t->n_told < t->n_prompt && t->n_told <= s->cells.n) {
+		struct batch_token token = { .id = t->ask.tokens.p[t->n_told],
+					     .is_prompt = true };
+		size_t judge = t->n_told - 1;
+		if (judge < from)
+			break;
+		tell(t, &token, first_row + (int32_t)(judge - from));
+		t->n_told++;
+	}
+}
+
+static void sample(struct batch *b, struct batch_task *t, int32_t row)
+{
+	struct batch_token token = { .at_ns = timer_now_ns() };
+	if (!t->times.n_made)
+		t->times.prompt_done_ns = t->times.last_ns = token.at_ns;
+	if (t->ask.max_tokens == 0) {
+		end(t, BATCH_LENGTH);
+		return;
+	}
+	token.id = sample_next(t->ask.sample, b->ctx, row);
+	t->times.n_made++;
+	t->times.last_ns = token.at_ns;
+	if (token.id < 0) {
+		err_set(&t->err, ERR_ENGINE, "no token of the model fits the "
+					     "format that was asked for");
+		end(t, BATCH_FAILED);
+	} else if (is_ender(b, token.id)) {
+		end(t, BATCH_STOP);
+	} else {
+		tokens_push(&t->ask.tokens, token.id);
+		tell(t, &token, row);
+		if ((int64_t)t->times.n_made == t->ask.max_tokens ||
+		    t->ask.tokens.n >= (size_t)b->facts.context)
+			end(t, BATCH_LENGTH);
+	}
+}
+
+/* The batch is computed: its tokens are cells now. */
+static void harvest(struct batch *b)
+{
+	list_each (it, &b->active) {
+		struct batch_task *t = task_of(it);
+		struct slot *s = t->slot;
+		size_t from = s->cells.n;
+		int32_t row = s->row;
+		for (size_t i = 0; i < s->n_new; i++)
+			tokens_push(&s->cells, t->ask.tokens.p[from + i]);
+		s->used = ++b->clock;
+		if (!s->n_new)
+			continue;
+		if (t->ask.tells_prompt && t->n_told < t->n_prompt) {
+			int32_t first = 0;
+			while (b->batch.seq_id[first][0] != s->seq)
+				first++;
+			tell_prompt(t, from, first);
+		}
+		if (row >= 0)
+			sample(b, t, row);
+	}
+}
+
+/* There is no room for the batch. Idle slots go first; then the youngest task
+ * starts again later, with the tokens it has; one that is alone is full. */
+static void make_room(struct batch *b)
+{
+	if (prefix_evict(b))
+		return;
+	struct batch_task *t = task_of(b->active.prev);
+	struct slot *s = t->slot;
+	bool is_alone = b->active.next == b->active.prev;
+	if (is_alone) {
+		end(t, BATCH_LENGTH);
+		prefix_clear(b, s);
+		return;
+	}
+	leave_slot(t);
+	prefix_clear(b, s);
+	list_push_front(&b->queue, &t->link);
+}
+
+static void fail_all(struct batch *b, int rc)
+{
+	struct err e;
+	weights_complaint(ERR_ENGINE, &e);
+	err_wrap(&e, "llama_decode gave %d", rc);
+	list_each (it, &b->active) {
+		struct batch_task *t = task_of(it);
+		struct slot *s = t->slot;
+		if (!s->n_new)
+			continue;
+		t->err = e;
+		end(t, BATCH_FAILED);
+		prefix_clear(b, s);
+	}
+}
+
+static void measure(struct batch *b, uint64_t ns, size_t n_answers)
+{
+	size_t n = (size_t)b->batch.n_tokens - n_answers;
+	if (n < PROMPT_STEP_LEAST)
+		return;
+	double each = (double)ns / (double)n;
+	b->prompt_ns = b->prompt_ns > 0 ? b->prompt_ns * 0.7 + each * 0.3
+					: each;
+}
+
+bool decode_step(struct batch *b)
+{
+	drop_cancelled(b);
+	admit(b);
+	plan(b);
+	if (!b->batch.n_tokens)
+		return false;
+	size_t n_answers = 0;
+	for (int i = 0; i < b->facts.slots; i++)
+		n_answers += b->slots[i].n_new == 1;
+	uint64_t start = timer_now_ns();
+	int rc = llama_decode(b->ctx, b->batch);
+	if (rc == 1) {
+		make_room(b);
+	} else if (rc) {
+		fail_all(b, rc);
+	} else {
+		llama_synchronize(b->ctx);
+		measure(b, timer_now_ns() - start, n_answers);
+		harvest(b);
+	}
+	return true;
+}

@@ -1,0 +1,78 @@
+/* embed.c - one step of making vectors: whole texts, as many as fit into one
+ * batch, each a sequence of its own. Nothing is kept between steps. */
+#include "llama/batch_priv.h"
+#include "llama/weights.h"
+
+#include "io/timer.h"
+
+static struct batch_task *task_of(struct list *link)
+{
+	return container_of(link, struct batch_task, link);
+}
+
+static void drop_cancelled(struct batch *b)
+{
+	list_each (it, &b->queue) {
+		if (!atomic_load(&task_of(it)->cancelled))
+			continue;
+		list_remove(it);
+		batch_tell_end(task_of(it), BATCH_STOP);
+	}
+}
+
+/* Moves tasks, in order, into the batch; each one's sequence is its number. */
+static int plan(struct batch *b)
+{
+	int n = 0;
+	b->batch.n_tokens = 0;
+	list_each (it, &b->queue) {
+		struct batch_task *t = task_of(it);
+		if (n == b->facts.slots ||
+		    (size_t)b->batch.n_tokens + t->n_prompt >
+			    (size_t)b->max_tokens)
+			break;
+		list_remove(it);
+		list_push_back(&b->active, it);
+		t->times.began_ns = timer_now_ns();
+		for (size_t i = 0; i < t->n_prompt; i++)
+			batch_add(b, t->ask.tokens.p[i], i, n, true);
+		n++;
+	}
+	return n;
+}
+
+static void finish(struct batch *b, struct batch_task *t, int seq, int rc)
+{
+	size_t n = (size_t)b->facts.vector_length;
+	const float *v = rc ? NULL : llama_get_embeddings_seq(b->ctx, seq);
+	list_remove(&t->link);
+	t->times.prompt_done_ns = t->times.last_ns = timer_now_ns();
+	if (!v) {
+		weights_complaint(ERR_ENGINE, &t->err);
+		err_wrap(&t->err, "llama_decode gave %d", rc);
+		batch_tell_end(t, BATCH_FAILED);
+		return;
+	}
+	float *copy = xcalloc(n, sizeof *copy);
+	memcpy(copy, v, n * sizeof *copy);
+	batch_tell_vector(t, copy);
+	batch_tell_end(t, BATCH_STOP);
+}
+
+bool embed_step(struct batch *b)
+{
+	drop_cancelled(b);
+	int n = plan(b), seq = 0;
+	if (!n)
+		return false;
+	atomic_store(&b->n_running, (size_t)n);
+	if (b->memory)
+		llama_memory_clear(b->memory, false);
+	int rc = llama_decode(b->ctx, b->batch);
+	if (!rc)
+		llama_synchronize(b->ctx);
+	atomic_store(&b->n_running, 0);
+	list_each (it, &b->active)
+		finish(b, task_of(it), seq++, rc);
+	return true;
+}

@@ -1,0 +1,22 @@
+/* prefix.h - which cells of the context a new prompt can use again.
+ *
+ * The longest beginning that any slot holds is used: in place if that slot is
+ * idle and would lose little, else shared with a free slot, which costs
+ * nothing in a unified cache. Models whose state cannot be cut (recurrent,
+ * sliding window) use a slot again only when nothing has to be cut from it.
+ * Belongs to the compute thread. */
+#pragma once
+#include <stdbool.h>
+
+struct batch;
+struct batch_task;
+struct slot;
+
+/* An idle slot for the task, holding what it can use of its tokens (never all:
+ * one is left to compute); NULL if all are busy. */
+struct slot *prefix_place(struct batch *b, const struct batch_task *t);
+/* Gives up the idle slot that was used longest ago; false if none holds
+ * anything. */
+bool prefix_evict(struct batch *b);
+/* Empties a slot. */
+void prefix_clear(struct batch *b, struct slot *s);
