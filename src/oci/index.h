@@ -20,6 +20,7 @@ struct index {
 	struct arena arena; /* owns what the pointers below point to */
 	struct index_model *models;
 	size_t n;
+	size_t cap;
 };
 
 /* The caller frees *out. Takes what Docker Model Runner leaves behind: null
@@ -27,8 +28,8 @@ struct index {
 must_use int index_parse(struct str text, struct index **out, struct err *e);
 void index_free(struct index *x);
 BASE_AUTO(index);
-/* Appends the text, byte for byte as Docker Model Runner writes it: `null` for
- * no models after a deletion, `[]` in a new store. May give BUF_FULL. */
+/* Appends the text, byte for byte as Docker Model Runner writes it. May give
+ * BUF_FULL. */
 must_use int index_write(const struct index *x, struct buf *out);
 
 /* The model that `r` names exactly, or NULL. Borrowed from the index. */

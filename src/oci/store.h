@@ -33,21 +33,18 @@ must_use int store_index(struct store *s, struct index **out, struct err *e);
 
 /* Says cheaply (one stat) whether models.json may have changed since. */
 struct store_stamp {
-	uint64_t dev, ino, bytes;
+	uint64_t ino, bytes; /* all 0: there is no such file */
 	int64_t changed_ns;
 };
 must_use int store_stamp(struct store *s, struct store_stamp *out,
 			 struct err *e);
 
-/* A blob or manifest as a whole, at most out->max bytes. Manifests are checked
- * against their digest, blobs are not. May give STORE_ABSENT. */
+/* A manifest, or a small blob (a config), as a whole and checked against its
+ * digest; at most out->max bytes. May give STORE_ABSENT. */
 must_use int store_read_manifest(struct store *s, const struct digest *d,
 				 struct buf *out, struct err *e);
 must_use int store_read_blob(struct store *s, const struct digest *d,
 			     struct buf *out, struct err *e);
-/* The blob's size. May give STORE_ABSENT. */
-must_use int store_blob_bytes(struct store *s, const struct digest *d,
-			      uint64_t *out, struct err *e);
 /* The absolute path, whether there is such a blob or not. */
 const char *store_blob_path(const struct store *s, const struct digest *d,
 			    struct arena *a);
