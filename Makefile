@@ -1,7 +1,7 @@
 # The front door: `make help`. CMakeLists.txt describes the build, what takes
 # more than a line is in scripts/, what is built lies in build/<name>.
 
-LLAMA ?=
+LLAMA ?= $(if $(filter x86_64 aarch64,$(shell uname -m)),prebuilt,source)
 PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
@@ -14,7 +14,7 @@ export LLAMA
 help: ## this list
 	@echo 'make TARGET [LLAMA=prebuilt|source|system] [ARGS=...]'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
-		column -t -s '|'
+		awk -F'|' '{ printf "%-13s %s\n", $$1, $$2 }'
 
 quickstart: ## install what is missing, build, start modeld, ask a model
 	@scripts/quickstart
@@ -49,7 +49,7 @@ tsan: ## build/tsan: with ThreadSanitizer
 clang: ## build/clang: the second compiler
 release dev asan tsan clang: needs
 	@cmake -G Ninja -S . -B build/$@ $(flags_$@) \
-		$(if $(LLAMA),-DLLAMA=$(LLAMA)) --log-level=NOTICE
+		-DLLAMA=$(LLAMA) --log-level=NOTICE
 	@ninja -C build/$@
 
 needs:
