@@ -69,4 +69,5 @@ fmt: ## clang-format over every source file
 	@git ls-files '*.c' '*.h' '*.cpp' | xargs clang-format -i
 
 clean: ## remove build/ (the downloads stay in ~/.cache/modeld)
+	@scripts/quickstart --stop >/dev/null 2>&1 || true
 	rm -rf build
