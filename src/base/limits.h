@@ -70,11 +70,13 @@
 #define LIMIT_CONFIG_BLOB_BYTES (16u << 20)
 #define LIMIT_INDEX_BYTES (256u << 20)
 #define LIMIT_LAYERS 10000
-/* GGUF metadata: keys, one string (chat templates are long), nested arrays. */
+/* GGUF metadata: keys, and one string (chat templates are long). */
 #define LIMIT_GGUF_KEYS 65536
+#define LIMIT_GGUF_KEY_BYTES 65535
 #define LIMIT_GGUF_TENSORS 1048576
-#define LIMIT_GGUF_STRING_BYTES (16u << 20)
-#define LIMIT_GGUF_METADATA_BYTES (512u << 20)
+#define LIMIT_GGUF_STRING_BYTES (4u << 20)
+/* All texts together that are kept; token lists are not. */
+#define LIMIT_GGUF_METADATA_BYTES (8u << 20)
 
 /* The last lines of an engine's log that an error message may quote, and the
  * lines of all programs that GET /logs shows. */
