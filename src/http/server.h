@@ -23,7 +23,8 @@ struct http_server_fns {
 	struct str (*error_body)(void *ctx, const struct err *e,
 				 struct arena *a);
 	/* The exchange is over, also when the client left: for the log and the
-	 * metrics. status 0: no answer was begun. May be NULL. */
+	 * metrics. status 0: no answer was begun. Comes for a bad head too,
+	 * which on_request never saw; then the head is empty. May be NULL. */
 	void (*on_over)(void *ctx, struct http_exchange *x, int status,
 			uint64_t sent_body_bytes);
 };
@@ -31,6 +32,16 @@ struct http_server_fns {
 struct http_server *http_server_new(struct uv_loop_s *loop,
 				    const struct http_server_fns *fns,
 				    void *ctx);
+/* Time limits other than those of limits.h, which a new server has. */
+struct http_times {
+	unsigned head_ms;
+	unsigned body_idle_ms;
+	unsigned keepalive_ms;
+	unsigned write_idle_ms;
+	unsigned half_closed_ms;
+	unsigned linger_ms;
+};
+void http_server_set_times(struct http_server *s, const struct http_times *t);
 /* Serves an accepted stream; `tag` is the caller's mark for the way in that it
  * came by, `from` is told when the stream is gone (may be NULL). */
 void http_server_take(struct http_server *s, struct stream *stream, int tag,
@@ -38,7 +49,8 @@ void http_server_take(struct http_server *s, struct stream *stream, int tag,
 /* No new exchanges: idle connections close, busy ones after their answer. */
 void http_server_drain(struct http_server *s);
 size_t http_server_count(const struct http_server *s); /* open exchanges */
-/* Cuts everything that is still open. */
+/* Cuts everything that is still open; on_gone and on_over come for it. Not to
+ * be called inside a callback of the server. */
 void http_server_free(struct http_server *s);
 
 /* ---- the request ---- */
@@ -55,8 +67,9 @@ void exchange_set_user(struct http_exchange *x, void *user);
 void *exchange_user(const struct http_exchange *x);
 
 struct exchange_fns {
-	/* The client is gone; the exchange is dead when this returns. Not
-	 * called once the answer was ended. */
+	/* The client is gone, or the server refused its body; the exchange is
+	 * dead when this returns. Not called once the answer was ended, nor by
+	 * exchange_abort(). */
 	void (*on_gone)(void *ctx);
 	/* After STREAM_FULL from exchange_write(). May be NULL. */
 	void (*on_drain)(void *ctx);
