@@ -7,6 +7,11 @@
 int json_parse(struct str text, json_t **out, struct err *e)
 {
 	json_error_t je;
+	/* jansson skips a NUL after a number. */
+	if (text.n && memchr(text.p, '\0', text.n))
+		return err_set(e, ERR_INVALID,
+			       "the JSON is wrong: it has a "
+			       "NUL byte in it");
 	json_t *j = json_loadb(text.p ? text.p : "", text.n,
 			       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
 	if (!j)
@@ -46,25 +51,33 @@ int json_get_bool(const json_t *obj, const char *name, bool *out, struct err *e)
 	return 0;
 }
 
+/* 3.0 is whole too. INT64_MAX is no double, the next one up is 2^63. */
+static bool whole(const json_t *j, int64_t *out)
+{
+	double d = json_real_value(j);
+	if (json_is_integer(j))
+		*out = json_integer_value(j);
+	else if (json_is_real(j) && d == floor(d) && fabs(d) < 0x1p63)
+		*out = (int64_t)d;
+	else
+		return false;
+	return true;
+}
+
 int json_get_int(const json_t *obj, const char *name, int64_t min, int64_t max,
 		 int64_t *out, struct err *e)
 {
 	const json_t *j = member(obj, name);
-	double d = 0;
+	int64_t v;
 	if (!j)
 		return 0;
-	if (json_is_integer(j))
-		d = (double)json_integer_value(j);
-	else if (json_is_real(j))
-		d = json_real_value(j);
-	if (!json_is_number(j) || d != floor(d))
+	if (!whole(j, &v))
 		return err_field(e, name, "'%s' must be a whole number", name);
-	/* As doubles first: a huge real must not be converted. */
-	if (d < (double)min || d > (double)max)
-		return err_field(e, name,
-				 "'%s' must be from %lld to %lld, not %.17g",
-				 name, (long long)min, (long long)max, d);
-	*out = json_is_integer(j) ? json_integer_value(j) : (int64_t)d;
+	if (v < min || v > max)
+		return err_field(
+			e, name, "'%s' must be from %lld to %lld, not %lld",
+			name, (long long)min, (long long)max, (long long)v);
+	*out = v;
 	return 0;
 }
 
