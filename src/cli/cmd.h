@@ -18,7 +18,13 @@ struct cmd_flag {
 };
 
 /* What the arguments are; completion offers those. */
-enum cmd_operand { CMD_NOTHING, CMD_MODELS, CMD_COMMANDS, CMD_SHELLS };
+enum cmd_operand {
+	CMD_NOTHING,
+	CMD_MODEL, /* the first only */
+	CMD_MODELS,
+	CMD_COMMAND,
+	CMD_SHELL,
+};
 
 struct cmd_line;
 

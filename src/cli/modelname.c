@@ -1,5 +1,4 @@
 #include "cli/modelname.h"
-#include "oci/ref.h"
 
 #include <strings.h>
 
@@ -53,6 +52,16 @@ bool modelname_matches_id(struct str id, struct str typed)
 	if (want.kind == REF_SHORT_ID)
 		return str_starts(str_of(have.digest.hex), want.short_id);
 	return want.kind == REF_ID && digest_eq(&have.digest, &want.digest);
+}
+
+int modelname_parse(const char *typed, struct ref *out, struct err *e)
+{
+	if (ref_parse(str_of(typed), default_registry(), out, e))
+		return -1;
+	if (out->kind == REF_NAME)
+		return 0;
+	return err_set(e, ERR_INVALID, "'%s' is a model id; a name is needed",
+		       typed);
 }
 
 static int compare(struct str a, struct str b)

@@ -3,7 +3,7 @@
  *
  * Pure but for the variable DEFAULT_REGISTRY, which stands for docker.io. */
 #pragma once
-#include "base/str.h"
+#include "oci/ref.h"
 
 /* Without the parts that are the default: registry, "ai/", ":latest". Points
  * into `name`. */
@@ -15,6 +15,8 @@ struct str modelname_short_id(struct str id);
 bool modelname_matches(struct str stored, struct str typed);
 /* Is what was typed this id, or its first 12 digits? */
 bool modelname_matches_id(struct str id, struct str typed);
+/* A name to give to a model: an id is refused. */
+must_use int modelname_parse(const char *typed, struct ref *out, struct err *e);
 /* The order of `list`: by repository, then by tag, without case; no name comes
  * first. */
 int modelname_compare(struct str a, struct str b);

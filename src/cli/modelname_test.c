@@ -98,6 +98,19 @@ static void an_id_matches_whole_or_by_twelve_digits(void **state)
 	assert_false(modelname_matches_id(id, STR("d9afe2c93692")));
 }
 
+static void a_new_name_is_made_whole_and_is_no_id(void **state)
+{
+	struct ref r;
+	struct err e;
+	(void)state;
+	assert_int_equal(modelname_parse("x", &r, &e), 0);
+	assert_string_equal(r.registry, "docker.io");
+	assert_string_equal(r.repository, "ai/x");
+	assert_string_equal(r.tag, "latest");
+	assert_int_equal(modelname_parse("c9afe2c93692", &r, &e), -1);
+	assert_int_equal(modelname_parse("up x", &r, &e), -1);
+}
+
 static int order(const char *a, const char *b)
 {
 	return modelname_compare(str_of(a), str_of(b));
@@ -124,6 +137,7 @@ int main(void)
 		T(an_ordinary_name_finds_its_model),
 		T(a_repository_finds_all_its_tags),
 		T(an_id_matches_whole_or_by_twelve_digits),
+		T(a_new_name_is_made_whole_and_is_no_id),
 		T(names_sort_by_repository_then_tag),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

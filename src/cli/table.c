@@ -1,4 +1,5 @@
 #include "cli/table.h"
+#include "base/limits.h"
 #include "cli/term.h"
 
 #include <assert.h>
@@ -57,5 +58,15 @@ int table_render(const struct table *t, struct buf *out)
 			       is_last ? "\n" : ""))
 			return BUF_FULL;
 	}
+	return 0;
+}
+
+int table_print(const struct table *t, struct err *e)
+{
+	auto_buf struct buf out;
+	buf_init(&out, LIMIT_REPLY_BODY_BYTES);
+	if (table_render(t, &out))
+		return err_set(e, ERR_TOO_LARGE, "the table is too long");
+	term_put(buf_str(&out));
 	return 0;
 }

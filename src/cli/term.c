@@ -81,6 +81,12 @@ void term_printf(const char *fmt, ...)
 	free(text);
 }
 
+void term_put_json(const json_t *j)
+{
+	auto_free char *text = json_dumps(j, JSON_INDENT(4) | JSON_ENCODE_ANY);
+	term_printf("%s\n", text ? text : "null");
+}
+
 void term_flush(void)
 {
 	if (fflush(stdout) == 0 || errno != EPIPE)

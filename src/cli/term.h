@@ -5,7 +5,7 @@
  * are taken out; a pipe or a file gets every byte. */
 #pragma once
 #include "base/buf.h"
-#include "base/err.h"
+#include "base/json.h"
 
 /* Appends `s` less C0 and C1 control characters and DEL; newlines and tabs
  * stay. `s` is UTF-8. */
@@ -19,6 +19,8 @@ size_t term_width(struct str s);
  * reader is gone (`| head`) the program ends as SIGPIPE would end it. */
 void term_put(struct str s);
 void term_printf(const char *fmt, ...) printf_like(1, 2);
+/* Four spaces a level, and a newline. */
+void term_put_json(const json_t *j);
 void term_flush(void);
 /* Sends the rest; -1 if something could not be written (a full disk). */
 must_use int term_finish(struct err *e);

@@ -1,0 +1,146 @@
+#include "cli/commands.h"
+
+/* clang-format off */
+#define FLAG(name, letter, kind, value, help) \
+	{ name, letter, CMD_##kind, value, help }
+#define END { 0 }
+
+static const struct cmd_flag none[] = { END };
+static const struct cmd_flag inspect[] = {
+	FLAG("openai", 0, BOOL, NULL, "Show it as the OpenAI API does"),
+	END
+};
+static const struct cmd_flag list[] = {
+	FLAG("json", 0, BOOL, NULL, "Show everything, as JSON"),
+	FLAG("openai", 0, BOOL, NULL, "Show the list of the OpenAI API"),
+	FLAG("openaiurl", 0, TEXT, "URL", "List the models of this OpenAI API"),
+	FLAG("quiet", 'q', BOOL, NULL, "Show only model IDs"),
+	END
+};
+static const struct cmd_flag logs[] = {
+	FLAG("follow", 'f', BOOL, NULL, "Go on with new lines as they come"),
+	FLAG("no-engines", 0, BOOL, NULL, "Leave out the engines' lines"),
+	END
+};
+static const struct cmd_flag package[] = {
+	FLAG("chat-template", 0, TEXT, "PATH", "Chat template (Jinja) to add"),
+	FLAG("context-size", 0, INT, "N", "Context size to run it with"),
+	FLAG("gguf", 0, TEXT, "PATH", "The model; of a split one, the first file"),
+	FLAG("license", 'l', TEXT, "PATH", "License to add; may be repeated"),
+	FLAG("mmproj", 0, TEXT, "PATH", "Multimodal projector (GGUF) to add"),
+	END
+};
+static const struct cmd_flag rm[] = {
+	FLAG("force", 'f', BOOL, NULL, "Remove it with all its names"),
+	END
+};
+static const struct cmd_flag run[] = {
+	FLAG("detach", 'd', BOOL, NULL, "Only load the model"),
+	FLAG("max-tokens", 0, INT, "N", "Longest answer, in tokens"),
+	FLAG("openaiurl", 0, TEXT, "URL", "Ask this OpenAI API instead"),
+	FLAG("seed", 0, INT, "N", "Seed of the random choices"),
+	FLAG("system", 0, TEXT, "TEXT", "System message"),
+	FLAG("temperature", 0, NUMBER, "F", "0 always takes the likeliest token"),
+	END
+};
+static const struct cmd_flag status[] = {
+	FLAG("json", 0, BOOL, NULL, "As JSON"),
+	END
+};
+static const struct cmd_flag unload[] = {
+	FLAG("all", 0, BOOL, NULL, "Unload every model"),
+	FLAG("backend", 0, TEXT, "NAME", "Only on this engine"),
+	END
+};
+
+#define CMD(name, alias, args, help, min, max, operand, flags, fn) \
+	{ name, alias, args, help, min, max, CMD_##operand, flags, fn }
+
+const struct cmd commands_table[] = {
+	CMD("completion", NULL, "bash|zsh|fish", "Write the completion script for a shell",
+	    1, 1, SHELL, none, cmd_completion),
+	CMD("df", NULL, "", "Show the disk space that models and engines take",
+	    0, 0, NOTHING, none, cmd_df),
+	CMD("help", NULL, "[COMMAND]", "Show the commands, or one of them",
+	    0, 1, COMMAND, none, cmd_help),
+	CMD("inspect", NULL, "MODEL", "Show everything about a model, as JSON",
+	    1, 1, MODEL, inspect, cmd_inspect),
+	CMD("list", "ls", "[MODEL]", "List the models that are here",
+	    0, 1, MODEL, list, cmd_list),
+	CMD("logs", NULL, "", "Show the server's and the engines' last lines",
+	    0, 0, NOTHING, logs, cmd_logs),
+	CMD("package", NULL, "MODEL", "Make a model of a GGUF file",
+	    1, 1, NOTHING, package, cmd_package),
+	CMD("ps", NULL, "", "List the models that are loaded",
+	    0, 0, NOTHING, none, cmd_ps),
+	CMD("rm", NULL, "MODEL...", "Remove models or names of models",
+	    1, CMD_MANY, MODELS, rm, cmd_rm),
+	CMD("run", NULL, "MODEL [PROMPT]", "Ask a model, or chat with it",
+	    1, CMD_MANY, MODEL, run, cmd_run),
+	CMD("status", NULL, "", "Show whether the server runs, and its engines",
+	    0, 0, NOTHING, status, cmd_status),
+	CMD("tag", NULL, "SOURCE TARGET", "Give a model another name",
+	    2, 2, MODEL, none, cmd_tag),
+	CMD("unload", "stop", "(MODEL... | --all)", "Take models out of memory",
+	    0, CMD_MANY, MODELS, unload, cmd_unload),
+	CMD("version", NULL, "", "Show the versions of client and server",
+	    0, 0, NOTHING, none, cmd_version),
+	{ 0 }
+};
+/* clang-format on */
+
+/* The names that are nearest to what was typed: "'ls'" or "'rm' or 'run'". */
+static void nearest(const char *typed, struct buf *out)
+{
+	size_t best = 3; /* more edits than two is another word */
+	for (const struct cmd *c = commands_table; c->name; c++) {
+		const char *const names[] = { c->name, c->alias };
+		for (size_t i = 0; i < 2 && names[i]; i++) {
+			size_t d = cmd_distance(typed, names[i]);
+			if (d > best || d >= strlen(names[i]) || d == 3)
+				continue;
+			if (d < best)
+				buf_clear(out);
+			best = d;
+			/* Full: fewer names are shown. */
+			if (buf_printf(out, "%s'%s'", out->n ? " or " : "",
+				       names[i]))
+				return;
+		}
+	}
+}
+
+int commands_find(const char *name, const struct cmd **out, struct err *e)
+{
+	auto_buf struct buf near;
+	buf_init(&near, 100);
+	for (const struct cmd *c = commands_table; c->name; c++) {
+		if (!strcmp(c->name, name) ||
+		    (c->alias && !strcmp(c->alias, name))) {
+			*out = c;
+			return 0;
+		}
+	}
+	nearest(name, &near);
+	if (near.n)
+		return err_set(e, ERR_USAGE,
+			       "there is no command '%s'; did you mean %s?",
+			       name, near.p);
+	return err_set(e, ERR_USAGE,
+		       "there is no command '%s'; 'docker model help' lists "
+		       "them",
+		       name);
+}
+
+int commands_put_help(struct buf *out)
+{
+	if (buf_puts(out, "Usage:  docker model COMMAND\n\n"
+			  "Run language models and talk to them\n\n"
+			  "Commands:\n"))
+		return BUF_FULL;
+	for (const struct cmd *c = commands_table; c->name; c++)
+		if (buf_printf(out, "  %-11s %s\n", c->name, c->help))
+			return BUF_FULL;
+	return buf_puts(out, "\nRun 'docker model COMMAND --help' for more "
+			     "on one of them.\n");
+}

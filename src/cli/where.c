@@ -1,0 +1,105 @@
+#include "cli/where.h"
+#include "base/paths.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define HOST_VARIABLE "MODEL_RUNNER_HOST"
+
+static const char *variable(const char *name)
+{
+	const char *value = getenv(name);
+	return value && *value ? value : NULL;
+}
+
+static int set(struct where *w, enum where_kind kind, const char *text,
+	       struct err *e)
+{
+	w->kind = kind;
+	snprintf(w->text, sizeof w->text, "%s", text);
+	if (url_parse_base(text, &w->base, e))
+		return -1;
+	if (w->base.is_tls)
+		return err_set(e, ERR_INVALID,
+			       "%s: https is not supported yet in this "
+			       "version; give an http:// or unix:/ address",
+			       text);
+	return 0;
+}
+
+static int set_socket(struct where *w, const char *path, struct err *e)
+{
+	auto_free char *text = xasprintf("unix:%s", path);
+	return set(w, WHERE_SOCKET, text, e);
+}
+
+/* Does somebody listen there? */
+static bool accepts(struct where *w, const char *path)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || strlen(path) >= sizeof to.sun_path)
+		return false;
+	memcpy(to.sun_path, path, strlen(path));
+	if (connect(fd, (const struct sockaddr *)&to, sizeof to) == 0)
+		return true;
+	if (errno == EACCES)
+		snprintf(w->denied, sizeof w->denied, "%s", path);
+	return false;
+}
+
+int where_find(struct where *out, struct err *e)
+{
+	const char *host = variable(HOST_VARIABLE);
+	auto_free char *own = paths_socket();
+	const char *const sockets[] = { own, PATHS_SYSTEM_SOCKET };
+	*out = (struct where){ 0 };
+	if (host)
+		return set(out, WHERE_HOST, host, e)
+			       ? err_wrap(e, HOST_VARIABLE)
+			       : 0;
+	/* Who names a socket means that one, even while nobody listens. */
+	if (variable("MODEL_RUNNER_SOCK"))
+		return set_socket(out, own, e);
+	for (size_t i = 0; i < ARRAY_LEN(sockets); i++)
+		if (accepts(out, sockets[i]))
+			return set_socket(out, sockets[i], e);
+	return set(out, WHERE_PORT, WHERE_PORT_URL, e);
+}
+
+int where_parse(const char *url, struct where *out, struct err *e)
+{
+	*out = (struct where){ 0 };
+	return set(out, WHERE_URL, url, e);
+}
+
+const char *where_engine(const struct where *w)
+{
+	return w->kind == WHERE_HOST ? "Docker Engine (Manual Install)"
+				     : "Docker Engine";
+}
+
+int where_unreachable(const struct where *w, const char *cause, struct err *e)
+{
+	static const char start[] = "start it with 'systemctl start modeld', "
+				    "or by hand with 'modeld'";
+	if (w->kind == WHERE_URL)
+		return err_set(e, ERR_UNAVAILABLE, "nothing answers at %s: %s",
+			       w->text, cause);
+	if (w->kind == WHERE_HOST)
+		return err_set(e, ERR_UNAVAILABLE,
+			       "modeld is not running at %s: %s; start it "
+			       "there, or unset " HOST_VARIABLE,
+			       w->text, cause);
+	if (*w->denied)
+		return err_set(e, ERR_UNAVAILABLE,
+			       "modeld has a socket at %s that you may not "
+			       "use, and nothing answers at %s; run this as "
+			       "root, or join the group of the socket",
+			       w->denied, w->text);
+	return err_set(e, ERR_UNAVAILABLE, "modeld is not running (%s: %s): %s",
+		       w->text, cause, start);
+}
