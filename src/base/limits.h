@@ -69,6 +69,8 @@
 #define LIMIT_MANIFEST_BYTES (4u << 20)
 #define LIMIT_CONFIG_BLOB_BYTES (16u << 20)
 #define LIMIT_INDEX_BYTES (256u << 20)
+/* What is remembered of models' manifests and configs; one takes about 4 KiB. */
+#define LIMIT_CATALOG_CACHE_BYTES (16u << 20)
 #define LIMIT_LAYERS 10000
 /* GGUF metadata: keys, and one string (chat templates are long). */
 #define LIMIT_GGUF_KEYS 65536

@@ -33,8 +33,7 @@ struct catalog_model {
 	const char *size;
 	int64_t context_size;
 	struct str config; /* the artifact's config object, compact JSON */
-	/* Guessed from the metadata: for embeddings, not for chat. */
-	bool is_embedding;
+	bool is_embedding; /* or for ranking: guessed, from the metadata */
 	bool has_template; /* of its own, or in the GGUF file */
 	/* Absolute paths of blobs. */
 	const char *const *weights; /* in order: the shards of a split GGUF */
