@@ -1,6 +1,5 @@
 #include "cli/lineedit.h"
 #include "base/buf.h"
-#include "base/limits.h"
 
 #include <fcntl.h>
 #include <histedit.h>
@@ -8,10 +7,10 @@
 #include <libgen.h>
 #include <locale.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <wchar.h>
 
 #define HISTORY_LINES 100
 #define HISTORY_BYTES (1u << 20)
@@ -20,19 +19,19 @@
 #define PASTE_MS 30
 
 struct lineedit {
-	EditLine *el;
-	HistoryW *history;
-	wchar_t *prompt;    /* owned */
-	struct buf line;    /* the last one, as UTF-8 */
+	EditLine *el;	    /* owned */
+	History *history;   /* owned */
+	const char *prompt; /* borrowed for one read */
 	char *history_file; /* owned; NULL: none */
 	bool is_interrupted;
 };
 
-static wchar_t *show_prompt(EditLine *el)
+static char *show_prompt(EditLine *el)
 {
 	struct lineedit *l = NULL;
 	el_get(el, EL_CLIENTDATA, &l);
-	return l->prompt;
+	/* libedit only reads it. */
+	return (char *)(uintptr_t)l->prompt;
 }
 
 static unsigned char on_interrupt(EditLine *el, wint_t key)
@@ -44,51 +43,20 @@ static unsigned char on_interrupt(EditLine *el, wint_t key)
 	return CC_NEWLINE;
 }
 
-/* UTF-8 to wide characters, which libedit works with; the caller frees it.
- * NULL if the locale cannot show it. */
-static wchar_t *widen(const char *text)
+/* As the terminal would: to the whole group, docker included. libedit's
+ * handler puts the terminal in order before and after. */
+static unsigned char on_suspend(EditLine *el, wint_t key)
 {
-	size_t n = mbstowcs(NULL, text, 0);
-	if (n == (size_t)-1)
-		return NULL;
-	wchar_t *wide = xcalloc(n + 1, sizeof *wide);
-	mbstowcs(wide, text, n + 1);
-	return wide;
-}
-
-/* glibc's wide characters are Unicode code points in every locale. */
-static int put_utf8(struct buf *out, wchar_t c)
-{
-	unsigned u = (unsigned)c;
-	char b[4];
-	if (u < 0x80) {
-		b[0] = (char)u;
-		return buf_put(out, b, 1);
-	}
-	if (u < 0x800) {
-		b[0] = (char)(0xc0 | u >> 6);
-		b[1] = (char)(0x80 | (u & 0x3f));
-		return buf_put(out, b, 2);
-	}
-	if (u < 0x10000) {
-		b[0] = (char)(0xe0 | u >> 12);
-		b[1] = (char)(0x80 | (u >> 6 & 0x3f));
-		b[2] = (char)(0x80 | (u & 0x3f));
-		return buf_put(out, b, 3);
-	}
-	b[0] = (char)(0xf0 | u >> 18);
-	b[1] = (char)(0x80 | (u >> 12 & 0x3f));
-	b[2] = (char)(0x80 | (u >> 6 & 0x3f));
-	b[3] = (char)(0x80 | (u & 0x3f));
-	return buf_put(out, b, 4);
+	(void)el;
+	(void)key;
+	kill(0, SIGTSTP);
+	return CC_REDISPLAY;
 }
 
 static void enter(struct lineedit *l, const char *line)
 {
-	auto_free wchar_t *wide = widen(line);
-	HistEventW ev;
-	if (wide)
-		history_w(l->history, &ev, H_ENTER, wide);
+	HistEvent ev;
+	history(l->history, &ev, H_ENTER, line);
 }
 
 /* A line each, as Docker Model Runner's CLI writes it. */
@@ -110,14 +78,11 @@ static void load_history(struct lineedit *l)
 
 static int put_history(struct lineedit *l, struct buf *out)
 {
-	HistEventW ev;
+	HistEvent ev;
 	/* H_LAST is the oldest. */
-	for (int r = history_w(l->history, &ev, H_LAST); r != -1;
-	     r = history_w(l->history, &ev, H_PREV)) {
-		for (const wchar_t *p = ev.str; *p; p++)
-			if (put_utf8(out, *p))
-				return BUF_FULL;
-		if (buf_puts(out, "\n"))
+	for (int r = history(l->history, &ev, H_LAST); r != -1;
+	     r = history(l->history, &ev, H_PREV)) {
+		if (buf_printf(out, "%s\n", ev.str))
 			return BUF_FULL;
 	}
 	return 0;
@@ -150,11 +115,12 @@ static void save_history(struct lineedit *l)
 		unlink(temporary);
 }
 
-/* "C" cannot show what people write; their terminals mostly can. */
+/* What is typed goes into JSON, and answers come as UTF-8: a terminal of
+ * another charset would show them wrong anyway, and "C" mostly means that
+ * nobody chose. */
 static void set_charset(void)
 {
-	if (!setlocale(LC_CTYPE, "") ||
-	    !strcmp(nl_langinfo(CODESET), "ANSI_X3.4-1968"))
+	if (!setlocale(LC_CTYPE, "") || strcmp(nl_langinfo(CODESET), "UTF-8"))
 		setlocale(LC_CTYPE, "C.UTF-8");
 }
 
@@ -166,10 +132,12 @@ static void set_keys(EditLine *el)
 	el_source(el, NULL); /* the user's ~/.editrc */
 	el_wset(el, EL_ADDFN, L"chat-interrupt", L"Drop the line",
 		on_interrupt);
+	el_wset(el, EL_ADDFN, L"chat-suspend", L"Stop the program", on_suspend);
 	/* Ctrl-C is a key while a line is edited, and no signal: docker, our
 	 * parent, would count it against us. */
-	el_set(el, EL_SETTY, "-d", "intr=", NULL);
+	el_set(el, EL_SETTY, "-d", "-isig", NULL);
 	el_set(el, EL_BIND, "^C", "chat-interrupt", NULL);
+	el_set(el, EL_BIND, "^Z", "chat-suspend", NULL);
 	/* Between two lines nothing typed is shown: an answer is. */
 	el_set(el, EL_SETTY, "-x", "-echo", NULL);
 }
@@ -178,22 +146,21 @@ int lineedit_open(const char *history_file, struct lineedit **out,
 		  struct err *e)
 {
 	auto_(lineedit) l = xcalloc(1, sizeof *l);
-	HistEventW ev;
+	HistEvent ev;
 	/* A prompt does not belong into a file or pipe. */
 	FILE *shown = isatty(STDOUT_FILENO) ? stdout : stderr;
 	set_charset();
-	buf_init(&l->line, LIMIT_INFER_BODY_BYTES);
 	l->history_file = history_file ? xstrdup(history_file) : NULL;
 	l->el = el_init("docker-model", stdin, shown, stderr);
-	l->history = history_winit();
+	l->history = history_init();
 	if (!l->el || !l->history)
 		return err_set(e, ERR_SYSTEM, "the terminal cannot be used");
-	history_w(l->history, &ev, H_SETSIZE, HISTORY_LINES);
-	history_w(l->history, &ev, H_SETUNIQUE, 1);
+	history(l->history, &ev, H_SETSIZE, HISTORY_LINES);
+	history(l->history, &ev, H_SETUNIQUE, 1);
 	el_set(l->el, EL_CLIENTDATA, l);
 	el_set(l->el, EL_SIGNAL, 1);
-	el_wset(l->el, EL_PROMPT, show_prompt);
-	el_wset(l->el, EL_HIST, history_w, l->history);
+	el_set(l->el, EL_PROMPT, show_prompt);
+	el_set(l->el, EL_HIST, history, l->history);
 	set_keys(l->el);
 	load_history(l);
 	*out = steal(&l);
@@ -205,11 +172,9 @@ void lineedit_free(struct lineedit *l)
 	if (!l)
 		return;
 	if (l->history)
-		history_wend(l->history);
+		history_end(l->history);
 	if (l->el)
 		el_end(l->el);
-	buf_fini(&l->line);
-	free(l->prompt);
 	free(l->history_file);
 	free(l);
 }
@@ -217,19 +182,16 @@ void lineedit_free(struct lineedit *l)
 int lineedit_read(struct lineedit *l, const char *prompt, struct str *line)
 {
 	int n = 0;
-	free(l->prompt);
-	l->prompt = widen(prompt);
+	l->prompt = prompt;
 	l->is_interrupted = false;
-	buf_clear(&l->line);
-	const wchar_t *typed = el_wgets(l->el, &n);
+	const char *typed = el_gets(l->el, &n);
 	if (l->is_interrupted)
 		return LINEEDIT_INTERRUPT;
 	if (!typed || n <= 0)
 		return LINEEDIT_END;
-	for (int i = 0; i < n && typed[i] != L'\n'; i++)
-		if (put_utf8(&l->line, typed[i]))
-			break;
-	*line = buf_str(&l->line);
+	*line = (struct str){ typed, (size_t)n };
+	while (line->n && strchr("\r\n", line->p[line->n - 1]))
+		line->n--;
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* lineedit.h - a line from a person at a terminal, with editing and a history
  * that outlives the program (libedit).
  *
- * Blocks while it reads. Lines are UTF-8 whatever the terminal's charset. */
+ * Blocks while it reads. Lines are UTF-8. */
 #pragma once
 #include "base/err.h"
 #include "base/str.h"
