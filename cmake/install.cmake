@@ -1,0 +1,30 @@
+# What `make install` puts where. scripts/install runs this and keeps the list
+# of files that `make uninstall` takes away.
+install(TARGETS modeld docker-model DESTINATION bin)
+if(TARGET modeld-llama)
+  set_target_properties(modeld-llama PROPERTIES INSTALL_RPATH $ORIGIN/lib)
+  install(TARGETS modeld-llama DESTINATION libexec/modeld)
+  install(FILES ${LLAMA_RUNTIME} DESTINATION libexec/modeld/lib)
+endif()
+
+# `docker model`: the Docker CLI looks for its plugins in this folder.
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/cli-plugins)
+file(CREATE_LINK ../../../bin/docker-model
+  ${CMAKE_BINARY_DIR}/cli-plugins/docker-model SYMBOLIC)
+install(FILES ${CMAKE_BINARY_DIR}/cli-plugins/docker-model
+  DESTINATION lib/docker/cli-plugins)
+
+# The units name the prefix, which is known only when installing.
+foreach(kind system user)
+  set(unit ${kind}/modeld.service)
+  install(CODE "configure_file(${CMAKE_SOURCE_DIR}/packaging/${unit}.in
+    ${CMAKE_BINARY_DIR}/units/${unit} @ONLY)")
+  install(FILES ${CMAKE_BINARY_DIR}/units/${unit} DESTINATION lib/systemd/${kind})
+endforeach()
+install(FILES packaging/sysusers.conf DESTINATION lib/sysusers.d
+  RENAME modeld.conf)
+
+foreach(section 1 5 8)
+  file(GLOB pages CONFIGURE_DEPENDS man/*.${section})
+  install(FILES ${pages} DESTINATION share/man/man${section})
+endforeach()
