@@ -72,6 +72,8 @@
 /* What is remembered of models' manifests and configs; one takes about 4 KiB. */
 #define LIMIT_CATALOG_CACHE_BYTES (16u << 20)
 #define LIMIT_LAYERS 10000
+/* Extended headers of one tar entry: a long name, pax records. */
+#define LIMIT_TAR_HEADER_BYTES (64u << 10)
 /* GGUF metadata: keys, and one string (chat templates are long). */
 #define LIMIT_GGUF_KEYS 65536
 #define LIMIT_GGUF_KEY_BYTES 65535
@@ -101,6 +103,7 @@
  * 128 tools, 300 biases, 20 top_logprobs and 2,048 inputs; clients of llama.cpp
  * use more stop strings. */
 #define LIMIT_ANSWER_BYTES (16u << 20)
+#define LIMIT_VECTORS_BYTES (256u << 20)
 #define LIMIT_CHOICES 128
 #define LIMIT_PROMPTS 2048
 #define LIMIT_STOP_STRINGS 32

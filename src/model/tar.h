@@ -12,7 +12,7 @@ struct tar;
 struct tar_entry {
 	const char *name; /* as written, not checked */
 	uint64_t bytes;
-	bool is_file; /* else a folder, link or device, whose bytes are 0 */
+	bool is_file; /* else a folder or link, which has no bytes */
 };
 
 enum tar_outcome { TAR_MORE = 1, TAR_ENTRY, TAR_DATA, TAR_END };
@@ -29,6 +29,8 @@ BASE_AUTO(tar);
 must_use int tar_next(struct tar *t, struct str *in, struct str *data,
 		      struct err *e);
 const struct tar_entry *tar_entry(const struct tar *t);
+/* May the archive end here, between two entries? */
+bool tar_is_whole(const struct tar *t);
 
 /* The 512 bytes that go before a file or folder ("name/") of this size. The
  * name must be under 100 bytes. */

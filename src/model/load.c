@@ -1,0 +1,139 @@
+#include "model/load.h"
+#include "model/tar.h"
+#include "oci/blob.h"
+
+struct load {
+	struct store *store;
+	struct tar *tar;     /* owned */
+	struct blob *blob;   /* owned; the one that is coming, or NULL */
+	bool is_manifest;    /* the entry that is coming is the manifest */
+	struct buf manifest; /* empty until it came */
+	struct load_progress progress;
+};
+
+struct load *load_new(struct store *s)
+{
+	struct load *l = xcalloc(1, sizeof *l);
+	l->store = s;
+	l->tar = tar_new();
+	buf_init(&l->manifest, LIMIT_MANIFEST_BYTES);
+	return l;
+}
+
+void load_free(struct load *l)
+{
+	if (!l)
+		return;
+	tar_free(l->tar);
+	blob_free(l->blob);
+	buf_fini(&l->manifest);
+	free(l);
+}
+
+struct load_progress load_progress(const struct load *l)
+{
+	return l->progress;
+}
+
+static bool leaves_folder(struct str name)
+{
+	struct str part;
+	if (str_starts(name, "/"))
+		return true;
+	while (str_split(&name, '/', &part)) {
+		if (str_eq(part, ".."))
+			return true;
+	}
+	return false;
+}
+
+static int begin_blob(struct load *l, struct str hex, uint64_t bytes,
+		      struct err *e)
+{
+	l->progress = (struct load_progress){ .bytes = bytes };
+	if (!digest_parse_hex(hex, &l->progress.blob))
+		return err_set(e, ERR_INVALID,
+			       "\"%.*s\" is no name of a blob: 64 lower-case "
+			       "hex digits are needed",
+			       STR_ARG(str_head(hex, 80)));
+	return blob_begin(l->store, &l->progress.blob, bytes, &l->blob, e);
+}
+
+static int begin_entry(struct load *l, const struct tar_entry *entry,
+		       struct err *e)
+{
+	static const char blobs[] = "blobs/sha256/";
+	struct str name = str_of(entry->name);
+	while (str_starts(name, "./"))
+		name = str_tail(name, 2);
+	l->is_manifest = false;
+	if (leaves_folder(name))
+		return err_set(e, ERR_INVALID,
+			       "the archive holds the path \"%.*s\"",
+			       STR_ARG(str_head(name, 100)));
+	if (!entry->is_file)
+		return 0;
+	if (str_starts(name, blobs))
+		return begin_blob(l, str_tail(name, sizeof blobs - 1),
+				  entry->bytes, e);
+	if (!str_eq(name, "manifest.json"))
+		return 0; /* none of ours */
+	if (l->manifest.n)
+		return err_set(e, ERR_INVALID, "the archive has two manifests");
+	l->is_manifest = true;
+	return 0;
+}
+
+static int take_data(struct load *l, struct str data, struct err *e)
+{
+	if (l->is_manifest && buf_put(&l->manifest, data.p, data.n))
+		return err_set(e, ERR_TOO_LARGE,
+			       "read manifest: it is larger than %u bytes",
+			       LIMIT_MANIFEST_BYTES);
+	if (!l->blob)
+		return 0;
+	l->progress.done_bytes += data.n;
+	if (blob_write(l->blob, data.p, data.n, e))
+		return err_wrap(e, "writing blob");
+	return 0;
+}
+
+/* An empty blob ends where it begins. */
+static int end_blob(struct load *l, struct err *e)
+{
+	if (!l->blob || l->progress.done_bytes < l->progress.bytes)
+		return 0;
+	if (blob_commit(l->blob, e))
+		return err_wrap(e, "writing blob");
+	blob_free(steal(&l->blob));
+	return 0;
+}
+
+int load_feed(struct load *l, struct str bytes, struct err *e)
+{
+	struct str data;
+	for (;;) {
+		int outcome = tar_next(l->tar, &bytes, &data, e);
+		if (outcome == TAR_MORE || outcome == TAR_END)
+			return 0;
+		if (outcome < 0)
+			return err_wrap(e, "model load interrupted");
+		if (outcome == TAR_ENTRY)
+			outcome = begin_entry(l, tar_entry(l->tar), e);
+		else
+			outcome = take_data(l, data, e);
+		if (outcome || end_blob(l, e))
+			return -1;
+	}
+}
+
+int load_end(struct load *l, struct digest *out_id, struct err *e)
+{
+	if (!tar_is_whole(l->tar))
+		return err_set(e, ERR_INVALID,
+			       "model load interrupted: unexpected EOF");
+	if (!l->manifest.n)
+		return err_set(e, ERR_INVALID,
+			       "read manifest: manifest not found");
+	return store_add(l->store, buf_str(&l->manifest), out_id, e);
+}
