@@ -47,7 +47,8 @@ step()
 	local name=$1 help=$2 start log tick='' rc
 	shift 2
 	start=$(now_ms)
-	log=$logs/${name//[^A-Za-z0-9.]/-}.log
+	log=${name//: /-}
+	log=$logs/${log//[^A-Za-z0-9.-]/-}.log
 	mkdir -p "$logs"
 	: >"$log"
 	if [[ -t 1 ]]; then
