@@ -335,7 +335,7 @@ int package_tar_read(struct package *p, void *buf, size_t cap, size_t *n,
 	char *out = buf;
 	*n = 0;
 	while (*n < cap && p->piece < p->n_pieces) {
-		size_t got;
+		size_t got = 0;
 		if (read_piece(p, out + *n, cap - *n, &got, e))
 			return -1;
 		*n += got;
