@@ -129,8 +129,10 @@ static void forward(struct infer *in)
 		exchange_reply(x, 200, NULL, STR(""));
 		return;
 	}
+	struct str query = exchange_target(x)->query;
 	const char *path =
-		arena_printf(exchange_arena(x), "%s%s", t->prefix, in->path);
+		arena_printf(exchange_arena(x), "%s%s%s%.*s", t->prefix,
+			     in->path, query.n ? "?" : "", STR_ARG(query));
 	proxy_start(x, t->pool, t->host, str_of(path), t->fields, in->body,
 		    &proxy_fns, in);
 }
