@@ -1,0 +1,381 @@
+/* chat.c - POST /v1/chat/completions. */
+#include "llama/generate.h"
+#include "llama/settings.h"
+#include "llama/weights.h"
+
+#include <math.h>
+
+/* ---- messages, tools, formats ---- */
+
+static int check_part(const json_t *part, size_t i, struct err *e)
+{
+	const char *type = json_string_value(json_object_get(part, "type"));
+	if (!type)
+		return err_field(e, "messages",
+				 "messages[%zu]: each part of 'content' must "
+				 "be an object with a 'type'",
+				 i);
+	if (strcmp(type, "text") != 0)
+		return err_field(e, "messages",
+				 "messages[%zu]: this model takes text only, "
+				 "not a part of type '%s'",
+				 i, type);
+	if (!json_is_string(json_object_get(part, "text")))
+		return err_field(e, "messages",
+				 "messages[%zu]: a text part must have a "
+				 "string 'text'",
+				 i);
+	return 0;
+}
+
+static int check_call(const json_t *call, size_t i, struct err *e)
+{
+	const json_t *f = json_object_get(call, "function");
+	if (!json_is_string(json_object_get(f, "name")) ||
+	    !json_object_get(f, "arguments"))
+		return err_field(e, "messages",
+				 "messages[%zu]: each of 'tool_calls' must "
+				 "have a 'function' with 'name' and "
+				 "'arguments'",
+				 i);
+	return 0;
+}
+
+static int check_message(const json_t *m, size_t i, struct err *e)
+{
+	static const char *const roles[] = { "system",	  "developer", "user",
+					     "assistant", "tool",      "function" };
+	const char *role = json_string_value(json_object_get(m, "role"));
+	const json_t *content = json_object_get(m, "content");
+	const json_t *calls = json_object_get(m, "tool_calls");
+	bool is_known = false;
+	size_t k;
+	json_t *j;
+	for (k = 0; role && k < ARRAY_LEN(roles); k++)
+		is_known |= strcmp(role, roles[k]) == 0;
+	if (!is_known)
+		return err_field(e, "messages",
+				 "messages[%zu]: 'role' must be system, "
+				 "developer, user, assistant or tool",
+				 i);
+	json_array_foreach (calls, k, j) {
+		if (check_call(j, i, e))
+			return -1;
+	}
+	bool has_calls = json_array_size(calls) > 0;
+	bool is_empty = !content || json_is_null(content);
+	if ((is_empty && !(has_calls && strcmp(role, "assistant") == 0)) ||
+	    (!is_empty && !json_is_string(content) && !json_is_array(content)))
+		return err_field(e, "messages",
+				 "messages[%zu]: 'content' must be a string or "
+				 "an array of parts",
+				 i);
+	json_array_foreach (content, k, j) {
+		if (check_part(j, i, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int check_messages(const json_t *messages, struct err *e)
+{
+	size_t i;
+	json_t *m;
+	if (!json_array_size(messages))
+		return err_field(e, "messages",
+				 "'messages' must be an array with at least "
+				 "one message");
+	json_array_foreach (messages, i, m) {
+		if (check_message(m, i, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int check_tools(const json_t *tools, struct err *e)
+{
+	size_t i;
+	json_t *tool;
+	if (json_array_size(tools) > LIMIT_TOOLS)
+		return err_field(e, "tools", "'tools' may hold %d, not %zu",
+				 LIMIT_TOOLS, json_array_size(tools));
+	json_array_foreach (tools, i, tool) {
+		const char *type =
+			json_string_value(json_object_get(tool, "type"));
+		const json_t *f = json_object_get(tool, "function");
+		const json_t *p = json_object_get(f, "parameters");
+		if (!type || strcmp(type, "function") != 0 ||
+		    !json_is_string(json_object_get(f, "name")) ||
+		    (p && !json_is_object(p) && !json_is_null(p)))
+			return err_field(e, "tools",
+					 "tools[%zu] must have 'type': "
+					 "\"function\" and a 'function' with a "
+					 "'name' and perhaps 'parameters'",
+					 i);
+	}
+	return 0;
+}
+
+/* The one tool that tool_choice names; a new reference, or NULL. */
+static json_t *named_tool(const struct params *p, const char *name)
+{
+	size_t i;
+	json_t *tool;
+	json_array_foreach (p->tools, i, tool) {
+		const json_t *f = json_object_get(tool, "function");
+		const char *n = json_string_value(json_object_get(f, "name"));
+		if (strcmp(n, name) == 0)
+			return json_pack("[O]", tool);
+	}
+	return NULL;
+}
+
+/* llama.cpp knows none, auto and required; a named tool is required among a
+ * list of one. *tools is the caller's. */
+static int read_choice(const struct params *p, json_t **tools,
+		       const char **choice, struct err *e)
+{
+	const json_t *j = p->tool_choice;
+	const char *word = json_string_value(j), *name;
+	*tools = json_array_size(p->tools) ? json_incref((json_t *)p->tools)
+					   : NULL;
+	*choice = "auto";
+	if (json_is_string(j)) {
+		if (strcmp(word, "none") != 0 && strcmp(word, "auto") != 0 &&
+		    strcmp(word, "required") != 0)
+			return err_field(e, "tool_choice",
+					 "'tool_choice' must be none, auto, "
+					 "required or name a function");
+		*choice = word;
+	} else if (j) {
+		name = json_string_value(json_object_get(
+			json_object_get(j, "function"), "name"));
+		json_decref(*tools);
+		*tools = name ? named_tool(p, name) : NULL;
+		*choice = "required";
+	}
+	if (strcmp(*choice, "required") == 0 && !*tools)
+		return err_field(e, "tool_choice",
+				 "'tool_choice' asks for a function that is "
+				 "not in 'tools'");
+	return 0;
+}
+
+/* *schema is the caller's; NULL for free text. */
+static int read_format(const struct params *p, char **schema, struct err *e)
+{
+	const json_t *f = p->response_format;
+	const char *type = json_string_value(json_object_get(f, "type"));
+	*schema = NULL;
+	if (!f || (type && strcmp(type, "text") == 0))
+		return 0;
+	if (type && strcmp(type, "json_object") == 0) {
+		const json_t *s = json_object_get(f, "schema");
+		*schema = json_object_size(s) ? json_text(s)
+					      : xstrdup("{\"type\":\"object\"}");
+		return 0;
+	}
+	if (!type || strcmp(type, "json_schema") != 0)
+		return err_field(e, "response_format",
+				 "'response_format.type' must be text, "
+				 "json_object or json_schema");
+	const json_t *s = json_object_get(json_object_get(f, "json_schema"),
+					  "schema");
+	if (!json_is_object(s))
+		return err_field(e, "response_format",
+				 "'response_format.json_schema.schema' must be "
+				 "an object");
+	*schema = json_object_size(s) ? json_text(s)
+				      : xstrdup("{\"type\":\"object\"}");
+	return 0;
+}
+
+/* A chat that ends with the assistant's words is continued, not answered. */
+static bool goes_on(const json_t *messages)
+{
+	const json_t *last =
+		json_array_get(messages, json_array_size(messages) - 1);
+	const char *role = json_string_value(json_object_get(last, "role"));
+	return strcmp(role, "assistant") == 0 &&
+	       !json_array_size(json_object_get(last, "tool_calls"));
+}
+
+static int render(struct generate *g, struct err *e)
+{
+	const struct params *p = &g->params;
+	auto_json *tools = NULL;
+	auto_free char *schema = NULL;
+	auto_free char *effort = p->reasoning_effort.p
+					 ? str_dup(p->reasoning_effort)
+					 : NULL;
+	const char *choice;
+	if (read_choice(p, &tools, &choice, e) || read_format(p, &schema, e))
+		return -1;
+	auto_free char *messages_text = json_text(p->messages);
+	auto_free char *tools_text = tools ? json_text(tools) : NULL;
+	auto_free char *kwargs =
+		p->template_kwargs ? json_text(p->template_kwargs) : NULL;
+	struct common_shim_ask ask = {
+		.messages = messages_text,
+		.tools = tools_text,
+		.tool_choice = choice,
+		.schema = schema,
+		.kwargs = kwargs,
+		.effort = effort,
+		.parallel = params_has(g->body, "parallel_tool_calls")
+				    ? p->parallel_tools
+				    : -1,
+		.goes_on = goes_on(p->messages),
+	};
+	if (common_shim_render(g->serve->templates, &ask, &g->chat, e)) {
+		/* Whatever is new in this request is the likeliest cause. */
+		const char *field = schema  ? "response_format"
+				    : tools ? "tools"
+					    : "messages";
+		char text[sizeof e->msg];
+		memcpy(text, e->msg, sizeof text);
+		return err_field(e, field, "%s", text);
+	}
+	return 0;
+}
+
+static int chat_read(struct generate *g, struct err *e)
+{
+	if (check_messages(g->params.messages, e) ||
+	    check_tools(g->params.tools, e) || render(g, e))
+		return -1;
+	const char *stop;
+	for (size_t i = 0; (stop = common_shim_prompt_stop(g->chat, i)); i++)
+		settings_stop_at(g, str_of(stop));
+	generate_prompts(g, 1);
+	return tokens_from_text(weights_vocab(g->serve->weights),
+				common_shim_prompt_text(g->chat),
+				TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL,
+				&g->prompts[0].tokens, e);
+}
+
+/* ---- the answer's words ---- */
+
+static void put_call(struct writer *w, size_t i, bool is_delta, struct str id,
+		     struct str name, struct str arguments)
+{
+	writer_raw(w, STR("{"));
+	if (is_delta)
+		writer_put(w, "\"index\":%zu%s", i, id.n ? "," : "");
+	if (id.n) {
+		writer_raw(w, STR("\"id\":"));
+		writer_json(w, id);
+		writer_raw(w, STR(",\"type\":\"function\""));
+	}
+	writer_raw(w, STR(",\"function\":{"));
+	if (id.n) {
+		writer_raw(w, STR("\"name\":"));
+		writer_json(w, name);
+		writer_raw(w, STR(","));
+	}
+	writer_raw(w, STR("\"arguments\":"));
+	writer_json(w, arguments);
+	writer_raw(w, STR("}}"));
+}
+
+static void chat_put_delta(struct writer *w, struct choice *c,
+			   const struct common_shim_delta *d)
+{
+	writer_raw(w, STR("\"delta\":{"));
+	if (!d && !c->finish)
+		writer_raw(w, STR("\"role\":\"assistant\",\"content\":\"\""));
+	if (d && d->reasoning.n) {
+		writer_raw(w, STR("\"reasoning_content\":"));
+		writer_json(w, d->reasoning);
+	}
+	if (d && d->content.n) {
+		writer_raw(w, d->reasoning.n ? STR(",\"content\":")
+					     : STR("\"content\":"));
+		writer_json(w, d->content);
+	}
+	if (d && d->tool >= 0) {
+		writer_raw(w, STR("\"tool_calls\":["));
+		put_call(w, (size_t)d->tool, true, d->id, d->name,
+			 d->arguments);
+		writer_raw(w, STR("]"));
+	}
+	writer_raw(w, STR("}"));
+}
+
+static void chat_put_whole(struct writer *w, const struct choice *c)
+{
+	writer_raw(w, STR("\"message\":{\"role\":\"assistant\",\"content\":"));
+	if (c->n_calls && !c->content.buf.n)
+		writer_raw(w, STR("null"));
+	else
+		writer_json(w, writer_str(&c->content));
+	writer_raw(w, STR(",\"refusal\":null"));
+	if (c->reasoning.buf.n) {
+		writer_raw(w, STR(",\"reasoning_content\":"));
+		writer_json(w, writer_str(&c->reasoning));
+	}
+	for (size_t i = 0; i < c->n_calls; i++) {
+		const struct choice_call *call = &c->calls[i];
+		writer_raw(w, i ? STR(",") : STR(",\"tool_calls\":["));
+		put_call(w, i, false, str_of(call->id), str_of(call->name),
+			 writer_str(&call->arguments));
+	}
+	writer_raw(w, c->n_calls ? STR("]}") : STR("}"));
+}
+
+static void put_prob(struct writer *w, struct choice *c, int32_t token,
+		     float logprob)
+{
+	struct str text = choice_spell(c, token);
+	writer_raw(w, STR("{\"token\":"));
+	writer_json(w, text);
+	/* OpenAI's stand-in for minus infinity, which JSON cannot say. */
+	writer_put(w, ",\"logprob\":%.6g,\"bytes\":[",
+		   isfinite(logprob) ? (double)logprob : -9999.0);
+	for (size_t i = 0; i < text.n; i++)
+		writer_put(w, i ? ",%u" : "%u", (unsigned char)text.p[i]);
+	writer_raw(w, STR("]"));
+}
+
+static void chat_add_prob(struct choice *c, const struct batch_token *t)
+{
+	struct writer *w = &c->probs[0];
+	if (w->buf.n)
+		writer_raw(w, STR(","));
+	put_prob(w, c, t->id, t->logprob);
+	writer_raw(w, STR(",\"top_logprobs\":["));
+	for (size_t i = 0; i < t->n_top; i++) {
+		if (i)
+			writer_raw(w, STR(","));
+		put_prob(w, c, t->top[i].token, t->top[i].logprob);
+		writer_raw(w, STR("}"));
+	}
+	writer_raw(w, STR("]}"));
+}
+
+static void chat_put_probs(struct writer *w, const struct choice *c)
+{
+	writer_raw(w, STR("{\"content\":["));
+	writer_raw(w, writer_str(&c->probs[0]));
+	writer_raw(w, STR("],\"refusal\":null}"));
+}
+
+static const struct generate_kind chat = {
+	.where = PARAMS_CHAT,
+	.id_prefix = "chatcmpl-",
+	.whole = "chat.completion",
+	.chunk = "chat.completion.chunk",
+	.has_start = true,
+	.read = chat_read,
+	.put_whole = chat_put_whole,
+	.put_delta = chat_put_delta,
+	.add_prob = chat_add_prob,
+	.put_probs = chat_put_probs,
+};
+
+void chat_handle(void *serve, struct http_exchange *x,
+		 const struct route_match *m)
+{
+	(void)m;
+	generate_start(serve, x, &chat);
+}

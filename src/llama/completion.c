@@ -1,0 +1,194 @@
+/* completion.c - POST /v1/completions: text that goes on. */
+#include "llama/generate.h"
+#include "llama/weights.h"
+
+#include <llama.h>
+#include <math.h>
+
+static bool is_token(const struct generate *g, const json_t *j)
+{
+	json_int_t id = json_integer_value(j);
+	return json_is_integer(j) && id >= 0 &&
+	       id < llama_vocab_n_tokens(weights_vocab(g->serve->weights));
+}
+
+static int read_text(struct generate *g, struct generate_prompt *p,
+		     struct str text, struct err *e)
+{
+	const struct llama_vocab *v = weights_vocab(g->serve->weights);
+	if (g->params.echo)
+		p->echo = text;
+	if (tokens_from_text(v, text, TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL,
+			     &p->tokens, e))
+		return -1;
+	/* Nothing to go on from: from the mark that texts begin after. */
+	int32_t start = llama_vocab_bos(v);
+	if (!p->tokens.n && start == LLAMA_TOKEN_NULL)
+		start = llama_vocab_eos(v);
+	if (!p->tokens.n && start == LLAMA_TOKEN_NULL)
+		return err_field(e, "prompt", "'prompt' must not be empty");
+	if (!p->tokens.n)
+		tokens_push(&p->tokens, start);
+	return 0;
+}
+
+static int read_tokens(struct generate *g, struct generate_prompt *p,
+		       const json_t *ids, struct err *e)
+{
+	const struct llama_vocab *v = weights_vocab(g->serve->weights);
+	size_t i;
+	json_t *j;
+	struct buf text;
+	if (!json_array_size(ids))
+		return err_field(e, "prompt", "'prompt' must not be empty");
+	json_array_foreach (ids, i, j) {
+		if (!is_token(g, j))
+			return err_field(e, "prompt",
+					 "'prompt' holds something that is "
+					 "no token of this model at place %zu",
+					 i);
+		tokens_push(&p->tokens, (int32_t)json_integer_value(j));
+	}
+	if (!g->params.echo)
+		return 0;
+	buf_init(&text, LIMIT_ANSWER_BYTES);
+	int full = 0;
+	for (i = 0; i < p->tokens.n && !full; i++)
+		full = tokens_put_text(v, p->tokens.p[i], true, &text);
+	struct arena *a = exchange_arena(g->x);
+	p->echo = (struct str){ arena_str(a, buf_str(&text)), text.n };
+	buf_fini(&text);
+	return full ? err_field(e, "prompt", "'prompt' is too long") : 0;
+}
+
+static int read_prompt(struct generate *g, struct generate_prompt *p,
+		       const json_t *j, struct err *e)
+{
+	if (json_is_string(j))
+		return read_text(g, p,
+				 (struct str){ json_string_value(j),
+					       json_string_length(j) },
+				 e);
+	if (json_is_array(j))
+		return read_tokens(g, p, j, e);
+	return err_field(e, "prompt",
+			 "'prompt' must be a string, an array of strings, an "
+			 "array of tokens, or an array of arrays of tokens");
+}
+
+static int check(const struct generate *g, struct err *e)
+{
+	const struct params *p = &g->params;
+	if (!p->prompt)
+		return err_field(e, "prompt", "'prompt' must be given");
+	if (p->suffix.n)
+		return err_field(e, "suffix",
+				 "'suffix' is not supported: put what comes "
+				 "after into the prompt");
+	if (p->best_of > p->n)
+		return err_field(e, "best_of",
+				 "'best_of' is not supported: ask for 'n' "
+				 "answers");
+	return 0;
+}
+
+static int completion_read(struct generate *g, struct err *e)
+{
+	const json_t *prompt = g->params.prompt;
+	if (check(g, e))
+		return -1;
+	/* An array of numbers is one prompt, any other a prompt each. */
+	bool is_one = json_is_string(prompt) ||
+		      json_is_integer(json_array_get(prompt, 0));
+	size_t n = is_one ? 1 : json_array_size(prompt);
+	if (n < 1 || n > LIMIT_CHOICES)
+		return err_field(e, "prompt",
+				 "'prompt' may hold 1 to %d prompts, not %zu",
+				 LIMIT_CHOICES, n);
+	generate_prompts(g, n);
+	for (size_t i = 0; i < n; i++)
+		if (read_prompt(g, &g->prompts[i],
+				is_one ? prompt : json_array_get(prompt, i), e))
+			return -1;
+	return 0;
+}
+
+/* ---- the answer's words ---- */
+
+static void completion_put_delta(struct writer *w, struct choice *c,
+				 const struct common_shim_delta *d)
+{
+	(void)c;
+	writer_raw(w, STR("\"text\":"));
+	writer_json(w, d ? d->content : STR(""));
+}
+
+static void completion_put_whole(struct writer *w, const struct choice *c)
+{
+	writer_raw(w, STR("\"text\":"));
+	writer_json(w, writer_str(&c->content));
+}
+
+enum { TEXTS, PROBS, TOPS, OFFSETS };
+
+static void completion_add_prob(struct choice *c, const struct batch_token *t)
+{
+	struct str text = choice_spell(c, t->id);
+	if (c->probs[TEXTS].buf.n)
+		for (int i = TEXTS; i <= OFFSETS; i++)
+			writer_raw(&c->probs[i], STR(","));
+	writer_json(&c->probs[TEXTS], text);
+	writer_put(&c->probs[OFFSETS], "%zu", c->text_bytes);
+	c->text_bytes += text.n;
+	if (!t->has_logprob) {
+		writer_raw(&c->probs[PROBS], STR("null"));
+		writer_raw(&c->probs[TOPS], STR("null"));
+		return;
+	}
+	writer_put(&c->probs[PROBS], "%.6g",
+		   isfinite(t->logprob) ? (double)t->logprob : -9999.0);
+	writer_raw(&c->probs[TOPS], STR("{"));
+	for (size_t i = 0; i < t->n_top; i++) {
+		if (i)
+			writer_raw(&c->probs[TOPS], STR(","));
+		writer_json(&c->probs[TOPS],
+			    choice_spell(c, t->top[i].token));
+		writer_put(&c->probs[TOPS], ":%.6g",
+			   isfinite(t->top[i].logprob)
+				   ? (double)t->top[i].logprob
+				   : -9999.0);
+	}
+	writer_raw(&c->probs[TOPS], STR("}"));
+}
+
+static void completion_put_probs(struct writer *w, const struct choice *c)
+{
+	static const char *const names[] = { "{\"tokens\":[",
+					     "],\"token_logprobs\":[",
+					     "],\"top_logprobs\":[",
+					     "],\"text_offset\":[" };
+	for (int i = TEXTS; i <= OFFSETS; i++) {
+		writer_raw(w, str_of(names[i]));
+		writer_raw(w, writer_str(&c->probs[i]));
+	}
+	writer_raw(w, STR("]}"));
+}
+
+static const struct generate_kind completion = {
+	.where = PARAMS_COMPLETION,
+	.id_prefix = "cmpl-",
+	.whole = "text_completion",
+	.chunk = "text_completion",
+	.read = completion_read,
+	.put_whole = completion_put_whole,
+	.put_delta = completion_put_delta,
+	.add_prob = completion_add_prob,
+	.put_probs = completion_put_probs,
+};
+
+void completion_handle(void *serve, struct http_exchange *x,
+		       const struct route_match *m)
+{
+	(void)m;
+	generate_start(serve, x, &completion);
+}

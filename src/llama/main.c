@@ -1,0 +1,405 @@
+/* main.c - modeld-llama: one model in one process, behind OpenAI's API. */
+#include "base/limits.h"
+#include "base/log.h"
+#include "io/timer.h"
+#include "llama/common_shim.h"
+#include "llama/events.h"
+#include "llama/serve.h"
+#include "llama/weights.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* ---- options ---- */
+
+/* OPT(member, "name", "VALUE", kind, "what it does"): kinds are COUNT (a whole
+ * number, NUMBER_MOST at most), WORD, POOLING, LEVEL, and FILES, which may be
+ * given several times. */
+#define NUMBER_MOST 100000000
+#define OPTIONS                                                                \
+	OPT(models, "model", "PATH", FILES,                                    \
+	    "the GGUF file; once for each shard, in order")                    \
+	OPT(listen, "listen", "ADDRESS", WORD, "unix:PATH or HOST:PORT")       \
+	OPT(alias, "alias", "NAME", WORD,                                      \
+	    "what the model is called (the file's name)")                      \
+	OPT(events_fd, "events-fd", "N", COUNT,                                \
+	    "tell events on this descriptor, and end when it closes")          \
+	OPT(context, "ctx-size", "N", COUNT,                                   \
+	    "tokens per request, all slots share them (by model and memory)")  \
+	OPT(slots, "parallel", "N", COUNT, "answers at once (4)")              \
+	OPT(threads, "threads", "N", COUNT,                                    \
+	    "never more than may be used (all that may be used)")              \
+	OPT(batch, "batch-size", "N", COUNT, "tokens computed at once (512)")  \
+	OPT(gpu_layers, "gpu-layers", "N", COUNT,                              \
+	    "layers on a graphics card (as many as fit)")                      \
+	OPT(chat_template, "chat-template-file", "PATH", WORD,                 \
+	    "a Jinja template in place of the model's")                        \
+	OPT(pooling, "pooling", "none|mean|cls|last", POOLING,                 \
+	    "make embeddings, pooled so (by model)")                           \
+	OPT(level, "log-level", "error|warn|info|debug", LEVEL,                \
+	    "how much to log (info)")
+
+struct options {
+	const char **models; /* owned array of borrowed strings */
+	size_t n_models;
+	const char *listen, *alias, *chat_template;
+	int events_fd, context, slots, threads, batch, gpu_layers, pooling;
+	enum log_level level;
+};
+
+static int set_COUNT(struct options *o, int *to, const char *name,
+		     const char *value, struct err *e)
+{
+	uint64_t n;
+	(void)o;
+	if (!str_to_u64(str_of(value), &n) || n > NUMBER_MOST)
+		return err_set(e, ERR_USAGE,
+			       "--%s takes a whole number up to %d, not '%s'",
+			       name, NUMBER_MOST, value);
+	*to = (int)n;
+	return 0;
+}
+
+static int set_WORD(struct options *o, const char **to, const char *name,
+		    const char *value, struct err *e)
+{
+	(void)o;
+	(void)name;
+	(void)e;
+	*to = value;
+	return 0;
+}
+
+static int set_FILES(struct options *o, const char ***to, const char *name,
+		     const char *value, struct err *e)
+{
+	(void)name;
+	(void)e;
+	*to = xrealloc(*to, (o->n_models + 1) * sizeof **to);
+	(*to)[o->n_models++] = value;
+	return 0;
+}
+
+static int set_POOLING(struct options *o, int *to, const char *name,
+		       const char *value, struct err *e)
+{
+	/* llama.cpp's numbers. */
+	static const char *const words[] = { "none", "mean", "cls", "last" };
+	(void)o;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (strcmp(value, words[i]) == 0) {
+			*to = (int)i;
+			return 0;
+		}
+	}
+	return err_set(e, ERR_USAGE,
+		       "--%s takes none, mean, cls or last, not '%s'", name,
+		       value);
+}
+
+static int set_LEVEL(struct options *o, enum log_level *to, const char *name,
+		     const char *value, struct err *e)
+{
+	(void)o;
+	if (log_level_parse(value, to))
+		return 0;
+	return err_set(e, ERR_USAGE,
+		       "--%s takes error, warn, info or debug, not '%s'", name,
+		       value);
+}
+
+static void help(void)
+{
+	printf("usage: modeld-llama --model PATH --listen ADDRESS [OPTION]...\n"
+	       "Serves one GGUF model behind OpenAI's API.\n\n");
+#define OPT(member, name, value, kind, text)                                   \
+	printf("  --" name " " value "\n\t\t\t" text "\n");
+	OPTIONS
+#undef OPT
+	printf("  --help, --version\n");
+}
+
+/* Splits "--name=value" and "--name value". */
+static int next_option(char **argv, int *i, struct str *name,
+		       const char **value, struct err *e)
+{
+	struct str arg = str_of(argv[*i]);
+	if (!str_starts(arg, "--"))
+		return err_set(e, ERR_USAGE, "'%s' is not an option: see --help",
+			       argv[*i]);
+	ptrdiff_t equals = str_find(arg, '=');
+	*name = str_tail(arg, 2);
+	*value = argv[*i + 1];
+	if (equals > 0) {
+		*name = str_head(*name, (size_t)equals - 2);
+		*value = argv[*i] + equals + 1;
+	} else {
+		++*i;
+	}
+	return 0;
+}
+
+static int read_options(char **argv, struct options *o, struct err *e)
+{
+	for (int i = 1; argv[i]; i++) {
+		struct str name = { 0 };
+		const char *value = NULL;
+		if (next_option(argv, &i, &name, &value, e))
+			return -1;
+#define OPT(member, word, shown, kind, text)                                   \
+	if (str_eq(name, word)) {                                              \
+		if (!value)                                                    \
+			return err_set(e, ERR_USAGE, "--" word " needs a "     \
+						     "value: " shown);         \
+		if (set_##kind(o, &o->member, word, value, e))                 \
+			return -1;                                             \
+		continue;                                                      \
+	}
+		OPTIONS
+#undef OPT
+		return err_set(e, ERR_USAGE,
+			       "there is no option '--%.*s': see --help",
+			       STR_ARG(name));
+	}
+	if (!o->n_models)
+		return err_set(e, ERR_USAGE, "--model must be given");
+	if (!o->listen)
+		return err_set(e, ERR_USAGE, "--listen must be given");
+	if (o->slots > LIMIT_SLOTS)
+		return err_set(e, ERR_USAGE, "--parallel is %d at most",
+			       LIMIT_SLOTS);
+	return 0;
+}
+
+/* ---- the program ---- */
+
+struct program {
+	struct options o;
+	struct events *events;	 /* owned */
+	struct weights *weights; /* owned */
+	char *alias;		 /* owned */
+	uv_loop_t loop;
+	uv_signal_t signals[2];
+	struct timer drain; /* looks whether all is done */
+	uint64_t drain_until_ms;
+	struct serve serve;
+};
+
+static void on_progress(void *ctx, float fraction)
+{
+	struct program *p = ctx;
+	events_loading(p->events, fraction);
+}
+
+/* "/models/smollm2.Q4.gguf" is called "smollm2.Q4". */
+static char *default_alias(const char *path)
+{
+	struct str s = str_of(path);
+	s = str_tail(s, (size_t)(str_find_last(s, '/') + 1));
+	if (str_ends(s, ".gguf"))
+		s.n -= strlen(".gguf");
+	return str_dup(s);
+}
+
+static int read_template(const char *path, struct buf *out, struct err *e)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, "open %s", path);
+	for (;;) {
+		char part[4096];
+		ssize_t n = read(fd, part, sizeof part);
+		if (n < 0)
+			return err_sys(e, "read %s", path);
+		if (n == 0)
+			return 0;
+		if (buf_put(out, part, (size_t)n))
+			return err_set(e, ERR_USAGE,
+				       "%s is larger than %zu bytes", path,
+				       out->max);
+	}
+}
+
+static int open_templates(struct program *p, struct err *e)
+{
+	auto_buf struct buf text;
+	buf_init(&text, LIMIT_GGUF_STRING_BYTES);
+	if (p->o.chat_template && read_template(p->o.chat_template, &text, e))
+		return -1;
+	if (common_shim_open(weights_model(p->weights),
+			     p->o.chat_template ? buf_str(&text).p : NULL,
+			     &p->serve.templates, e))
+		return -1;
+	if (!common_shim_has_template(p->serve.templates))
+		log_warn("the model brings no chat template; ChatML is used");
+	return 0;
+}
+
+static int load(struct program *p, struct err *e)
+{
+	struct serve *s = &p->serve;
+	struct weights_options w = { .paths = p->o.models,
+				     .n_paths = p->o.n_models,
+				     .gpu_layers = p->o.gpu_layers,
+				     .on_progress = on_progress,
+				     .ctx = p };
+	if (weights_init(e) || weights_load(&w, &p->weights, e))
+		return -1;
+	struct batch_options b = { .weights = p->weights,
+				   .context = p->o.context,
+				   .slots = p->o.slots,
+				   .threads = p->o.threads,
+				   .batch_tokens = p->o.batch,
+				   .pooling = p->o.pooling };
+	s->weights = p->weights;
+	if (batch_new(&p->loop, &b, &s->batch, e))
+		return -1;
+	return batch_facts(s->batch)->is_embedding ? 0 : open_templates(p, e);
+}
+
+static void on_change(void *ctx)
+{
+	struct program *p = ctx;
+	size_t open = batch_open(p->serve.batch);
+	size_t running = MIN(batch_running(p->serve.batch), open);
+	events_stats(p->events, running, open - running);
+}
+
+static void on_drain(void *ctx)
+{
+	struct program *p = ctx;
+	size_t left = http_server_count(p->serve.http);
+	if (left && timer_now_ms(&p->loop) < p->drain_until_ms) {
+		timer_start(&p->drain, LIMIT_EVENT_EVERY_MS / 4);
+		return;
+	}
+	if (left)
+		log_warn("answers are cut, the time to drain is over "
+			 "answers=%zu",
+			 left);
+	uv_stop(&p->loop);
+}
+
+static void on_signal(uv_signal_t *h, int number)
+{
+	struct program *p = h->data;
+	if (p->serve.is_draining)
+		return;
+	log_info("draining signal=%d answers=%zu", number,
+		 http_server_count(p->serve.http));
+	serve_drain(&p->serve);
+	p->drain_until_ms = timer_now_ms(&p->loop) + LIMIT_DRAIN_MS;
+	on_drain(p);
+}
+
+static void watch_signals(struct program *p)
+{
+	static const int numbers[] = { SIGTERM, SIGINT };
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		uv_signal_init(&p->loop, &p->signals[i]);
+		p->signals[i].data = p;
+		uv_signal_start(&p->signals[i], on_signal, numbers[i]);
+		uv_unref((uv_handle_t *)&p->signals[i]);
+	}
+	timer_init(&p->drain, &p->loop, on_drain, p);
+}
+
+static void say_ready(struct program *p)
+{
+	const struct batch_facts *f = batch_facts(p->serve.batch);
+	log_info("ready address=%s port=%d kind=%s context=%d slots=%d "
+		 "threads=%d model_bytes=%llu context_bytes=%llu "
+		 "compute_bytes=%llu",
+		 p->o.listen, serve_port(&p->serve),
+		 f->is_embedding ? "embedding" : "text", f->context, f->slots,
+		 f->threads, (unsigned long long)f->memory.model,
+		 (unsigned long long)f->memory.context,
+		 (unsigned long long)f->memory.compute);
+	events_ready(p->events, f);
+}
+
+static int start(struct program *p, struct err *e)
+{
+	struct serve *s = &p->serve;
+	p->events = events_new(p->o.events_fd);
+	p->alias = p->o.alias ? xstrdup(p->o.alias)
+			      : default_alias(p->o.models[0]);
+	s->loop = &p->loop;
+	s->alias = p->alias;
+	s->started = time(NULL);
+	s->on_change = on_change;
+	s->ctx = p;
+	if (load(p, e) || serve_open(s, p->o.listen, e) ||
+	    events_watch(p->events, &p->loop, e))
+		return -1;
+	watch_signals(p);
+	say_ready(p);
+	return 0;
+}
+
+static void stop(struct program *p)
+{
+	serve_close(&p->serve);
+	events_unwatch(p->events);
+	timer_fini(&p->drain);
+	for (size_t i = 0; i < ARRAY_LEN(p->signals); i++)
+		if (p->signals[i].data)
+			uv_close((uv_handle_t *)&p->signals[i], NULL);
+	batch_free(p->serve.batch);
+	uv_run(&p->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&p->loop);
+	common_shim_close(p->serve.templates);
+	weights_free(p->weights);
+	events_free(p->events);
+	free(p->alias);
+	free(p->o.models);
+}
+
+static bool is_asked(char **argv, const char *word)
+{
+	for (int i = 1; argv[i]; i++)
+		if (strcmp(argv[i], word) == 0)
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	static struct program p = { .o = { .events_fd = -1,
+					   .gpu_layers = -1,
+					   .pooling = -1,
+					   .level = LOG_INFO } };
+	struct err e = { 0 };
+	(void)argc;
+	if (is_asked(argv, "--help")) {
+		help();
+		return 0;
+	}
+	if (is_asked(argv, "--version")) {
+		puts("modeld-llama " MODELD_VERSION);
+		return 0;
+	}
+	if (read_options(argv, &p.o, &e)) {
+		fprintf(stderr, "modeld-llama: %s\n", e.msg);
+		free(p.o.models);
+		return 2;
+	}
+	log_init("modeld-llama", p.o.level);
+	signal(SIGPIPE, SIG_IGN);
+	uv_loop_init(&p.loop);
+	int status = 0;
+	if (start(&p, &e)) {
+		log_error("%s", e.msg);
+		events_failed(p.events, &e);
+		status = err_exit_status(e.code);
+	} else {
+		uv_run(&p.loop, UV_RUN_DEFAULT);
+	}
+	stop(&p);
+	return status;
+}

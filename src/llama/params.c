@@ -1,0 +1,87 @@
+#include "llama/params.h"
+
+static const struct params_field fields[] = {
+#define INT(member, name, where, least, most, absent)                          \
+	{ name, PARAMS_INT, where, (double)(least), (double)(most), 0 },
+#define NUM(member, name, where, least, most, absent)                          \
+	{ name, PARAMS_NUM, where, least, most, 0 },
+#define BOOL(member, name, where, absent) { name, PARAMS_BOOL, where, 0, 0, 0 },
+#define TEXT(member, name, where) { name, PARAMS_TEXT, where, 0, 0, 0 },
+#define TREE(member, name, where, shapes)                                      \
+	{ name, PARAMS_TREE, where, 0, 0, shapes },
+#include "llama/params_fields.h"
+};
+
+const struct params_field *params_fields(size_t *n)
+{
+	*n = ARRAY_LEN(fields);
+	return fields;
+}
+
+bool params_has(const json_t *body, const char *name)
+{
+	const json_t *j = json_object_get(body, name);
+	return j && !json_is_null(j);
+}
+
+static int shape_of(const json_t *j)
+{
+	return json_is_string(j)   ? PARAMS_STRING
+	       : json_is_array(j)  ? PARAMS_ARRAY
+	       : json_is_object(j) ? PARAMS_OBJECT
+				   : 0;
+}
+
+static int get_tree(const json_t *body, const char *name, int shapes,
+		    const json_t **out, struct err *e)
+{
+	static const char *const words[] = {
+		[PARAMS_STRING] = "a string",
+		[PARAMS_ARRAY] = "an array",
+		[PARAMS_OBJECT] = "an object",
+		[PARAMS_STRING | PARAMS_ARRAY] = "a string or an array",
+		[PARAMS_STRING | PARAMS_OBJECT] = "a string or an object",
+	};
+	if (!params_has(body, name))
+		return 0;
+	*out = json_object_get(body, name);
+	if (!(shape_of(*out) & shapes))
+		return err_field(e, name, "'%s' must be %s", name,
+				 words[shapes]);
+	return 0;
+}
+
+int params_parse(const json_t *body, enum params_where asked,
+		 struct params *out, struct err *e)
+{
+	if (!json_is_object(body))
+		return err_set(e, ERR_INVALID,
+			       "the body must be a JSON object");
+	*out = (struct params){
+#define INT(member, name, where, least, most, absent) .member = absent,
+#define NUM(member, name, where, least, most, absent) .member = absent,
+#define BOOL(member, name, where, absent) .member = absent,
+#define TEXT(member, name, where)
+#define TREE(member, name, where, shapes)
+#include "llama/params_fields.h"
+	};
+#define INT(member, name, where, least, most, absent)                          \
+	if ((where)&asked &&                                                   \
+	    json_get_int(body, name, least, most, &out->member, e))            \
+		return -1;
+#define NUM(member, name, where, least, most, absent)                          \
+	if ((where)&asked &&                                                   \
+	    json_get_num(body, name, least, most, &out->member, e))            \
+		return -1;
+#define BOOL(member, name, where, absent)                                      \
+	if ((where)&asked && json_get_bool(body, name, &out->member, e))       \
+		return -1;
+#define TEXT(member, name, where)                                              \
+	if ((where)&asked && json_get_str(body, name, &out->member, e))        \
+		return -1;
+#define TREE(member, name, where, shapes)                                      \
+	if ((where)&asked && get_tree(body, name, shapes, &out->member, e))    \
+		return -1;
+#include "llama/params_fields.h"
+	return 0;
+}

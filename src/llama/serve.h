@@ -1,0 +1,70 @@
+/* serve.h - the HTTP side of modeld-llama: its routes and what they share.
+ *
+ * One struct serve per process. The files chat.c, completion.c, embedding.c
+ * and tokenize.c each hold a family of endpoints; what exists is the table in
+ * serve.c. */
+#pragma once
+#include "base/list.h"
+#include "http/router.h"
+#include "http/server.h"
+#include "llama/batch.h"
+
+struct uv_loop_s;
+struct weights;
+
+/* For /metrics; all since the start. */
+struct serve_counts {
+	uint64_t requests;
+	uint64_t failures; /* answered with an error */
+	uint64_t prompt_tokens, cached_tokens, made_tokens;
+	double prompt_s, made_s;
+};
+
+struct serve {
+	struct uv_loop_s *loop;
+	const struct weights *weights;
+	struct batch *batch;
+	struct common_shim_templates *templates;
+	const char *alias; /* what the model is called if a request does not */
+	int64_t started;   /* seconds since 1970 */
+	struct serve_counts counts;
+	bool is_draining;
+	struct http_server *http; /* owned */
+	struct listener *listener; /* owned */
+	/* Called when tasks started or ended. */
+	void (*on_change)(void *ctx);
+	void *ctx;
+};
+
+/* Listens at "unix:/path" or "HOST:PORT". */
+must_use int serve_open(struct serve *s, const char *address, struct err *e);
+/* The port listened on; 0 for a Unix socket. */
+int serve_port(const struct serve *s);
+/* No new requests; those under way go on. */
+void serve_drain(struct serve *s);
+/* Cuts what is left. */
+void serve_close(struct serve *s);
+
+/* -1: the model is of the other kind; says so. */
+must_use int serve_needs_text(const struct serve *s, struct err *e);
+must_use int serve_needs_vectors(const struct serve *s, struct err *e);
+/* -1: too many requests wait. */
+must_use int serve_has_room(const struct serve *s, size_t n_tasks,
+			    struct err *e);
+/* -1 with both numbers: more tokens than a request may have. `field` is the
+ * one at fault. */
+must_use int serve_fits(const struct serve *s, size_t n_tokens,
+			const char *field, struct err *e);
+
+void serve_on_change(struct serve *s);
+
+void chat_handle(void *serve, struct http_exchange *x,
+		 const struct route_match *m);
+void completion_handle(void *serve, struct http_exchange *x,
+		       const struct route_match *m);
+void embedding_handle(void *serve, struct http_exchange *x,
+		      const struct route_match *m);
+void tokenize_handle(void *serve, struct http_exchange *x,
+		     const struct route_match *m);
+void tokenize_undo(void *serve, struct http_exchange *x,
+		   const struct route_match *m);
