@@ -28,6 +28,7 @@ ERR(SYSTEM,      500, "server_error",             1) /* a system call failed */
 ERR(CORRUPT,     500, "server_error",             1) /* data on disk is wrong */
 ERR(NOT_IMPL,    501, "not_implemented_error",    1)
 ERR(ENGINE,      502, "engine_error",             1) /* the engine failed */
+ERR(REFUSED,     502, "engine_error",             1) /* nobody listens there */
 ERR(UNAVAILABLE, 503, "service_unavailable_error", 1)
 ERR(ENGINE_SLOW, 504, "engine_timeout_error",     1)
 ERR(HTTP_VERSION, 505, "invalid_request_error",   1)

@@ -174,18 +174,26 @@ static void on_body(void *ctx, struct str piece)
 	assert(!full);
 }
 
+static int cut_off(const struct exchange *x, const struct err *why)
+{
+	if (why->code == ERR_REFUSED)
+		return where_unreachable(&x->c->where, why->msg, x->e);
+	return err_set(x->e, why->code, "%s: %s", x->c->where.text,
+		       x->status ? "the connection broke in the middle of the "
+				   "answer"
+		       : why->code == ERR_ENGINE_SLOW
+			       ? "no answer in time"
+			       : "no answer that could be read");
+}
+
 static void on_end(void *ctx, int outcome, const struct err *e)
 {
 	struct exchange *x = ctx;
 	x->http = NULL;
 	x->outcome = outcome;
 	uv_stop(&x->c->loop);
-	if (outcome && x->status)
-		err_set(x->e, ERR_ENGINE, "the server broke off: %s", e->msg);
-	else if (outcome && e->code == ERR_ENGINE_SLOW)
-		*x->e = *e;
-	else if (outcome)
-		where_unreachable(&x->c->where, e->msg, x->e);
+	if (outcome)
+		cut_off(x, e);
 	else if (x->status / 100 != 2)
 		x->outcome = refused(x);
 }

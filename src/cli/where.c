@@ -84,8 +84,11 @@ const char *where_engine(const struct where *w)
 
 int where_unreachable(const struct where *w, const char *cause, struct err *e)
 {
+	/* "connection refused" is what remains of a longer story. */
+	const char *colon = strrchr(cause, ':');
 	static const char start[] = "start it with 'systemctl start modeld', "
 				    "or by hand with 'modeld'";
+	cause = colon && colon[1] == ' ' ? colon + 2 : cause;
 	if (w->kind == WHERE_URL)
 		return err_set(e, ERR_UNAVAILABLE, "nothing answers at %s: %s",
 			       w->text, cause);
