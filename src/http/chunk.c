@@ -112,20 +112,44 @@ static int extension(struct chunk_decoder *d, unsigned char c, struct err *e)
 	return ok ? 0 : bad(e, "a chunk extension is malformed");
 }
 
-static int trailer(struct chunk_decoder *d, unsigned char c, struct err *e)
+/* A trailer cannot change the framing that it ends; one that tries is meant for
+ * a parser that merges it into the head (RFC 9110, section 6.5.1). */
+static bool is_framing_field(const struct chunk_decoder *d)
 {
-	bool ok = true;
-	if (d->state == TRAILER_START && c == '\r')
-		d->state = LAST_LF;
-	else if (d->state != TRAILER_VALUE && is(c, HEAD_TOKEN))
+	struct str name = { d->name, (size_t)d->mark };
+	return str_eq_nocase(name, "Content-Length") ||
+	       str_eq_nocase(name, "Transfer-Encoding");
+}
+
+/* `mark` counts the bytes of the name, of which enough are kept. */
+static int trailer_name(struct chunk_decoder *d, unsigned char c, struct err *e)
+{
+	if (d->state == TRAILER_START)
+		d->mark = 0;
+	if (is(c, HEAD_TOKEN)) {
 		d->state = TRAILER_NAME;
-	else if (d->state == TRAILER_NAME && c == ':')
+		if (d->mark < (int)sizeof d->name)
+			d->name[d->mark++] = (char)c;
+	} else if (d->state == TRAILER_START && c == '\r') {
+		d->state = LAST_LF;
+	} else if (d->state == TRAILER_NAME && c == ':') {
 		d->state = TRAILER_VALUE;
-	else if (d->state == TRAILER_VALUE && c == '\r')
+		if (is_framing_field(d))
+			return bad(e, "a trailer field about its framing");
+	} else {
+		return bad(e, "a trailer field has no name");
+	}
+	return 0;
+}
+
+static int trailer_value(struct chunk_decoder *d, unsigned char c,
+			 struct err *e)
+{
+	if (c == '\r')
 		d->state = TRAILER_LF;
-	else
-		ok = d->state == TRAILER_VALUE && is(c, HEAD_VALUE);
-	return ok ? 0 : bad(e, "a trailer field is malformed");
+	else if (!is(c, HEAD_VALUE))
+		return bad(e, "a control character in a trailer field");
+	return 0;
 }
 
 static int expect(struct chunk_decoder *d, unsigned char c, char wanted,
@@ -160,8 +184,9 @@ static int step(struct chunk_decoder *d, unsigned char c, struct err *e)
 		return expect(d, c, '\n', SIZE, e);
 	case TRAILER_START:
 	case TRAILER_NAME:
+		return trailer_name(d, c, e);
 	case TRAILER_VALUE:
-		return trailer(d, c, e);
+		return trailer_value(d, c, e);
 	case TRAILER_LF:
 		return expect(d, c, '\n', TRAILER_START, e);
 	case LAST_LF:

@@ -2,7 +2,8 @@
  *
  * Strict: hex digits only, at most 16, CRLF only, extensions skipped within
  * LIMIT_CHUNK_LINE_BYTES, trailer fields checked and dropped within
- * LIMIT_TRAILER_BYTES. Pure; nothing is copied. */
+ * LIMIT_TRAILER_BYTES (one about the framing is refused). Pure; the body is not
+ * copied. */
 #pragma once
 #include "base/err.h"
 #include "base/str.h"
@@ -12,7 +13,8 @@ struct chunk_decoder {
 	uint64_t left; /* of the chunk that is being read */
 	size_t line;   /* bytes of the size line or of the trailer so far */
 	int digits;
-	int mark; /* private */
+	int mark;      /* private */
+	char name[20]; /* private: of a trailer field */
 };
 
 enum chunk_outcome {

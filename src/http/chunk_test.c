@@ -49,6 +49,8 @@ static const struct {
 	{ "1;a\r\nx\r\n0;b=c\r\n\r\n", "x" },
 	{ "1;a=\"q;\\\"\t \xff\";b;c=d\r\nx\r\n0\r\n\r\n", "x" },
 	{ "0\r\nA:\r\nB: c\r\n!: \x80\t\r\n\r\n", "" },
+	{ "0\r\nContent-Lengths: 5\r\nContent-Lengt: 5\r\n\r\n", "" },
+	{ "0\r\nTransfer-Encoding-Of-Mine: x\r\n\r\n", "" },
 };
 
 static void a_body_comes_out_however_it_was_cut(void **state)
@@ -168,6 +170,8 @@ static const struct str bad[] = {
 	BAD("0\r\nA: a\n\r\n"),
 	BAD("0\r\nA: a\0\r\n\r\n"),
 	BAD("0\r\nA: a\rb\r\n\r\n"),
+	BAD("0\r\ncontent-Length: 5\r\n\r\n"),
+	BAD("0\r\nA: b\r\nTransfer-Encoding:\r\n\r\n"),
 };
 
 static void a_broken_body_is_refused_however_it_was_cut(void **state)

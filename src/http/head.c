@@ -114,12 +114,31 @@ static void connection_tokens(struct seen *seen, struct str list)
 	}
 }
 
+/* White space may follow any value (OWS), but parsers differ on a tab after the
+ * two that frame the message, so those must end in none. */
+static bool ends_in_tab(struct str value)
+{
+	const char *end = value.p + value.n;
+	while (*end == ' ')
+		end++;
+	return *end == '\t';
+}
+
 static int content_length(struct parse *p, struct str value)
 {
 	if (p->seen.lengths++)
 		return bad(p->e, "Content-Length is given twice");
-	if (!str_to_u64(value, &p->h->length))
+	if (ends_in_tab(value) || !str_to_u64(value, &p->h->length))
 		return bad(p->e, "Content-Length is not one decimal number");
+	return 0;
+}
+
+static int transfer_encoding(struct parse *p, struct str value)
+{
+	if (ends_in_tab(value))
+		return bad(p->e, "a tab after Transfer-Encoding");
+	p->seen.transfers++;
+	p->seen.transfer = value;
 	return 0;
 }
 
@@ -156,10 +175,8 @@ static int note(struct parse *p, struct str name, struct str value)
 			return content_length(p, value);
 		return 0;
 	case 17:
-		if (str_eq_nocase(name, "Transfer-Encoding")) {
-			seen->transfers++;
-			seen->transfer = value;
-		}
+		if (str_eq_nocase(name, "Transfer-Encoding"))
+			return transfer_encoding(p, value);
 		return 0;
 	default:
 		return 0;
