@@ -1,0 +1,257 @@
+#include "model/load.h"
+#include "model/store_make.h"
+#include "model/tar.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#define BUILD(name)               \
+	auto_buf struct buf name; \
+	buf_init(&name, 64u << 20)
+
+static void put(struct buf *b, const void *p, size_t n)
+{
+	assert_int_equal(buf_put(b, p, n), 0);
+}
+
+static void put_file(struct buf *b, const char *name, const char *contents)
+{
+	char block[TAR_BLOCK_BYTES];
+	tar_header(block, name, 0666, strlen(contents));
+	put(b, block, sizeof block);
+	put(b, contents, strlen(contents));
+	while (b->n % TAR_BLOCK_BYTES)
+		put(b, "", 1);
+}
+
+static void put_blob(struct buf *b, const char *contents)
+{
+	char name[100];
+	struct digest d = digest_of(str_of(contents));
+	snprintf(name, sizeof name, "blobs/sha256/%s", d.hex);
+	put_file(b, name, contents);
+}
+
+static void put_end(struct buf *b)
+{
+	put(b, (char[2 * TAR_BLOCK_BYTES]){ 0 }, 2 * TAR_BLOCK_BYTES);
+}
+
+#define CONFIG "{\"config\":{\"format\":\"gguf\"}}"
+
+static char *manifest(const char *layer)
+{
+	struct digest c = digest_of(STR(CONFIG)), l = digest_of(str_of(layer));
+	return xasprintf(
+		"{\"schemaVersion\":2,\"mediaType\":\"%s\",\"config\":{"
+		"\"mediaType\":\"%s\",\"size\":%zu,\"digest\":\"sha256:%s\"},"
+		"\"layers\":[{\"mediaType\":\"application/vnd.docker.ai.gguf."
+		"v3\",\"size\":%zu,\"digest\":\"sha256:%s\"}]}",
+		MANIFEST_MEDIA_TYPE, MANIFEST_CONFIG_V1, sizeof CONFIG - 1,
+		c.hex, strlen(layer), l.hex);
+}
+
+static int load_pieces(struct fixture *f, const struct buf *b, size_t piece,
+		       struct digest *id, struct err *e)
+{
+	auto_(load) l = load_new(f->store);
+	for (size_t at = 0; at < b->n; at += piece) {
+		struct str in = { b->p + at, MIN(piece, b->n - at) };
+		if (load_feed(l, in, e))
+			return -1;
+	}
+	return load_end(l, id, e);
+}
+
+static size_t n_models(struct fixture *f)
+{
+	struct err e;
+	auto_(index) x = NULL;
+	assert_int_equal(store_index(f->store, &x, &e), 0);
+	return x->n;
+}
+
+static bool has_blob(struct fixture *f, const char *contents)
+{
+	struct err e;
+	struct digest d = digest_of(str_of(contents));
+	auto_buf struct buf text;
+	buf_init(&text, 1 << 20);
+	return store_read_blob(f->store, &d, &text, &e) == 0;
+}
+
+static void expect_wrong(struct fixture *f, const struct buf *b,
+			 const char *words)
+{
+	struct err e;
+	struct digest id;
+	size_t before = n_models(f);
+	assert_int_equal(load_pieces(f, b, 1000, &id, &e), -1);
+	if (!strstr(e.msg, words))
+		fail_msg("\"%s\" is not in: %s", words, e.msg);
+	assert_int_equal(n_models(f), before);
+}
+
+static void a_model_comes_in_whatever_the_pieces(void **state)
+{
+	struct fixture *f = *state;
+	static const size_t pieces[] = { 1, 511, 513, SIZE_MAX / 2 };
+	auto_free char *text = manifest("layer");
+	struct digest want = digest_of(str_of(text));
+	BUILD(b);
+	put_file(&b, "./README", "others are skipped");
+	put_blob(&b, "layer");
+	put_blob(&b, "layer");
+	put_blob(&b, "");
+	put_blob(&b, CONFIG);
+	put_file(&b, "./manifest.json", text);
+	put_end(&b);
+	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+		struct err e;
+		struct digest id;
+		if (load_pieces(f, &b, pieces[i], &id, &e))
+			fail_msg("%s", e.msg);
+		assert_true(digest_eq(&id, &want));
+		assert_int_equal(n_models(f), 1);
+	}
+	assert_true(has_blob(f, "layer"));
+	assert_true(has_blob(f, ""));
+}
+
+static void the_manifest_may_come_first(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+	struct digest id;
+	auto_free char *text = manifest("layer");
+	BUILD(b);
+	put_file(&b, "manifest.json", text);
+	put_blob(&b, CONFIG);
+	put_blob(&b, "layer");
+	put_end(&b);
+	assert_int_equal(load_pieces(f, &b, 512, &id, &e), 0);
+	assert_int_equal(n_models(f), 1);
+}
+
+static void progress_follows_the_blob(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+	BUILD(b);
+	put_blob(&b, "0123456789");
+	auto_(load) l = load_new(f->store);
+	assert_string_equal(load_progress(l).blob.hex, "");
+	assert_int_equal(load_feed(l, str_head(buf_str(&b), 512 + 4), &e), 0);
+	struct load_progress p = load_progress(l);
+	struct digest want = digest_of(STR("0123456789"));
+	assert_true(digest_eq(&p.blob, &want));
+	assert_int_equal(p.bytes, 10);
+	assert_int_equal(p.done_bytes, 4);
+}
+
+static void a_cut_archive_leaves_no_model(void **state)
+{
+	struct fixture *f = *state;
+	auto_free char *text = manifest("layer");
+	BUILD(b);
+	put_blob(&b, "layer");
+	put_blob(&b, CONFIG);
+	put_file(&b, "manifest.json", text);
+	/* Up to the end of the manifest's contents, without its padding. */
+	for (size_t n = 1; n < 5 * 512 + strlen(text); n += 97) {
+		struct err e;
+		struct digest id;
+		struct buf cut = b;
+		cut.n = n;
+		assert_int_equal(load_pieces(f, &cut, 4096, &id, &e), -1);
+		assert_int_equal(n_models(f), 0);
+	}
+	b.n = 600;
+	expect_wrong(f, &b, "model load interrupted: unexpected EOF");
+	BUILD(none);
+	put_blob(&none, "layer");
+	put_end(&none);
+	expect_wrong(f, &none, "read manifest: manifest not found");
+}
+
+static void wrong_contents_are_never_stored(void **state)
+{
+	struct fixture *f = *state;
+	char name[100];
+	struct digest d = digest_of(STR("right"));
+	snprintf(name, sizeof name, "blobs/sha256/%s", d.hex);
+	BUILD(b);
+	put_file(&b, name, "wrong");
+	put_end(&b);
+	expect_wrong(f, &b, "writing blob: blob digest mismatch for \"sha256:");
+	assert_false(has_blob(f, "right"));
+	assert_false(has_blob(f, "wrong"));
+}
+
+static void names_that_lead_elsewhere_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const names[] = {
+		"../x",
+		"blobs/sha256/../../x",
+		"blobs/..",
+		"/etc/passwd",
+		".//etc/passwd",
+		"blobs/sha256/short",
+		"blobs/sha256/",
+		"blobs/sha256/a/b",
+		"blobs/sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+		"AAAAAAAAAAAAAA",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct err e;
+		struct digest id;
+		BUILD(b);
+		put_file(&b, names[i],
+			 names[i][strlen(names[i]) - 1] == '/' ? "" : "x");
+		put_end(&b);
+		assert_int_equal(load_pieces(f, &b, 4096, &id, &e), -1);
+		assert_int_equal(n_models(f), 0);
+	}
+}
+
+static void two_manifests_and_missing_blobs_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	auto_free char *text = manifest("layer");
+	BUILD(twice);
+	put_file(&twice, "manifest.json", text);
+	put_file(&twice, "manifest.json", text);
+	put_end(&twice);
+	expect_wrong(f, &twice, "two manifests");
+	BUILD(missing);
+	put_blob(&missing, CONFIG);
+	put_file(&missing, "manifest.json", text);
+	put_end(&missing);
+	expect_wrong(f, &missing, "missing blob");
+	BUILD(size);
+	char block[TAR_BLOCK_BYTES];
+	tar_header(block, "manifest.json", 0666, LIMIT_MANIFEST_BYTES + 1);
+	put(&size, block, sizeof block);
+	auto_free char *spaces = xcalloc(1, LIMIT_MANIFEST_BYTES + 1);
+	put(&size, spaces, LIMIT_MANIFEST_BYTES + 1);
+	expect_wrong(f, &size, "larger than");
+}
+
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(name, store_make, store_unmake)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_model_comes_in_whatever_the_pieces),
+		TEST(the_manifest_may_come_first),
+		TEST(progress_follows_the_blob),
+		TEST(a_cut_archive_leaves_no_model),
+		TEST(wrong_contents_are_never_stored),
+		TEST(names_that_lead_elsewhere_are_refused),
+		TEST(two_manifests_and_missing_blobs_are_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
