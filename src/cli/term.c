@@ -21,6 +21,8 @@ static size_t control(struct str s, size_t at)
 int term_clean(struct str s, struct buf *out)
 {
 	size_t from = 0;
+	if (!s.n)
+		return buf_put(out, "", 0);
 	for (size_t i = 0; i < s.n;) {
 		size_t n = control(s, i);
 		if (n == 0 || s.p[i] == '\n' || s.p[i] == '\t') {
@@ -60,13 +62,24 @@ bool term_is_tty(void)
 	return isatty(STDOUT_FILENO);
 }
 
+/* After a failed write: EPIPE ends us, as it would have without the signal(2)
+ * in main.c, which is for sockets. Other failures are term_finish()'s. */
+static void reader_gone(void)
+{
+	if (errno != EPIPE)
+		return;
+	signal(SIGPIPE, SIG_DFL);
+	raise(SIGPIPE);
+}
+
 void term_put(struct str s)
 {
 	auto_buf struct buf b;
 	buf_init(&b, s.n);
 	if (term_is_tty() && term_clean(s, &b) == 0)
 		s = buf_str(&b);
-	fwrite(s.p, 1, s.n, stdout);
+	if (fwrite(s.p, 1, s.n, stdout) < s.n)
+		reader_gone();
 }
 
 void term_printf(const char *fmt, ...)
@@ -89,11 +102,8 @@ void term_put_json(const json_t *j)
 
 void term_flush(void)
 {
-	if (fflush(stdout) == 0 || errno != EPIPE)
-		return;
-	/* SIGPIPE is ignored while sockets are written to. */
-	signal(SIGPIPE, SIG_DFL);
-	raise(SIGPIPE);
+	if (fflush(stdout))
+		reader_gone();
 }
 
 int term_finish(struct err *e)

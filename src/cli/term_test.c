@@ -18,6 +18,7 @@ static void ordinary_text_is_left_alone(void **state)
 {
 	(void)state;
 	expect_clean(STR(""), "");
+	expect_clean((struct str){ NULL, 0 }, "");
 	expect_clean(STR("a\n\tb"), "a\n\tb");
 	expect_clean(STR("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"),
 		     "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
