@@ -13,29 +13,29 @@
 
 /* `auto_(x) p` is a `struct x *p` that x_free() gets when its scope ends. */
 #define auto_(t) __attribute__((cleanup(t##_freep))) struct t *
-#define BASE_AUTO(t)                                                           \
-	static inline void t##_freep(struct t **p)                             \
-	{                                                                      \
-		t##_free(*p);                                                  \
-	}                                                                      \
+#define BASE_AUTO(t)                               \
+	static inline void t##_freep(struct t **p) \
+	{                                          \
+		t##_free(*p);                      \
+	}                                          \
 	struct t /* takes the semicolon */
 
 #define auto_free __attribute__((cleanup(base_freep)))
 #define auto_close __attribute__((cleanup(base_closep)))
 
 /* Takes the value out of *p and leaves NULL there. */
-#define steal(p)                                                               \
-	__extension__({                                                        \
-		__typeof__(*(p)) base_stolen = *(p);                           \
-		*(p) = NULL;                                                   \
-		base_stolen;                                                   \
+#define steal(p)                                     \
+	__extension__({                              \
+		__typeof__(*(p)) base_stolen = *(p); \
+		*(p) = NULL;                         \
+		base_stolen;                         \
 	})
 
 /* The same for a file descriptor; leaves -1. */
 int steal_fd(int *fd);
 
 /* The struct that `ptr`, its member `member`, is embedded in. */
-#define container_of(ptr, type, member)                                        \
+#define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

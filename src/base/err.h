@@ -17,7 +17,7 @@ enum err_code {
 struct err {
 	enum err_code code;
 	char param[32]; /* the request field at fault, or "" */
-	char msg[400];  /* one line, cut if longer; UTF-8 is kept whole */
+	char msg[400];	/* one line, cut if longer; UTF-8 is kept whole */
 };
 
 /* All of these return -1, so that `return err_set(e, ...)` reads well. */

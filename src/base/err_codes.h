@@ -3,7 +3,7 @@
  *   ERR(NAME, HTTP status, API error type, exit status)
  *
  * The API error types are OpenAI's (`error.type`); 499 is the usual number for
- * "the client left" and never goes on the wire. Exit status 2 is wrong usage. */
+ * "the client left", never on the wire. Exit status 2 is wrong usage. */
 /* clang-format off */
 ERR(NONE,        500, "server_error",             1) /* never set on purpose */
 ERR(INVALID,     400, "invalid_request_error",    1) /* the request is wrong */

@@ -69,7 +69,7 @@
 #define LIMIT_MANIFEST_BYTES (4u << 20)
 #define LIMIT_CONFIG_BLOB_BYTES (16u << 20)
 #define LIMIT_INDEX_BYTES (256u << 20)
-/* What is remembered of models' manifests and configs; one takes about 4 KiB. */
+/* What is remembered of models' manifests and configs; one takes some 4 KiB. */
 #define LIMIT_CATALOG_CACHE_BYTES (16u << 20)
 #define LIMIT_LAYERS 10000
 /* Extended headers of one tar entry: a long name, pax records. */
@@ -111,7 +111,7 @@
 #define LIMIT_TOOLS 1024
 #define LIMIT_LOGIT_BIASES 1024
 #define LIMIT_TOP_LOGPROBS 20
-/* Answers under way at once in one modeld-llama: llama.cpp has 256 sequences. */
+/* Answers under way at once in one modeld-llama; llama.cpp can have 256. */
 #define LIMIT_SLOTS 256
 /* What a context grows to when nobody asks for a size: beyond it the memory is
  * rarely worth it. */

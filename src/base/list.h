@@ -52,6 +52,6 @@ static inline struct list *list_pop_front(struct list *head)
 }
 
 /* The current member may leave the list in the body. */
-#define list_each(it, head)                                                    \
-	for (struct list *it = (head)->next, *it##_next = it->next;            \
+#define list_each(it, head)                                         \
+	for (struct list *it = (head)->next, *it##_next = it->next; \
 	     it != (head); it = it##_next, it##_next = it->next)

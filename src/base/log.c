@@ -68,8 +68,9 @@ static void emit(enum log_level level, const char *source, struct str text)
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
 	size_t n = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
-	n += (size_t)snprintf(line + n, sizeof line - n, ".%03ldZ %s %.64s: ",
-			      now.tv_nsec / 1000000, names[level], source);
+	n += (size_t)snprintf(line + n, sizeof line - n,
+			      ".%03ldZ %s %.64s: ", now.tv_nsec / 1000000,
+			      names[level], source);
 	n = escape(line, n, sizeof line - 1, text);
 	line[n] = '\n';
 	/* One write, so that lines of several threads do not mix. A full or

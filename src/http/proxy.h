@@ -16,8 +16,8 @@
 #include "http/server.h"
 
 struct proxy_fns {
-	/* No head came: the callee answers the exchange (502, 504 ...), or, when
-	 * that was started already, ends its event stream. */
+	/* No head came: the callee answers the exchange (502, 504 ...), or,
+	 * when that was started already, ends its event stream. */
 	void (*on_fail)(void *ctx, struct http_exchange *x,
 			const struct err *e);
 	/* The text for an error event in the middle of a stream. */

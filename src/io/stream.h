@@ -24,8 +24,8 @@ struct stream_fns {
 	void (*on_data)(void *ctx, struct str data);
 	/* The peer will send nothing more (FIN); we may still write. */
 	void (*on_end)(void *ctx);
-	/* After STREAM_FULL, or after a stream_finish() that found bytes queued:
-	 * the queue is empty again. */
+	/* After STREAM_FULL, or after a stream_finish() that found bytes
+	 * queued: the queue is empty again. */
 	void (*on_drain)(void *ctx);
 	/* Broken (reset, timed out, refused): nothing goes either way now. The
 	 * owner still has to free the stream. */
@@ -44,7 +44,7 @@ must_use int stream_connect(struct uv_loop_s *loop, const char *address,
 			    void (*on_open)(void *ctx), struct stream **out,
 			    struct err *e);
 
-/* Who reads from now on, and what; reading starts off for an accepted stream. */
+/* Who reads from now on, and what; an accepted stream does not read yet. */
 void stream_set_fns(struct stream *s, const struct stream_fns *fns, void *ctx);
 void stream_resume(struct stream *s);
 void stream_pause(struct stream *s);
@@ -54,8 +54,8 @@ void stream_pause(struct stream *s);
 int stream_write(struct stream *s, const struct str *parts, size_t n);
 /* Bytes queued here and not yet in the kernel. */
 size_t stream_queued(const struct stream *s);
-/* FIN after what is queued; on_drain comes then if stream_queued() is not 0 when
- * this returns. Reading goes on. */
+/* FIN after what is queued; on_drain comes then if stream_queued() is not 0
+ * when this returns. Reading goes on. */
 void stream_finish(struct stream *s);
 /* Closes now; what is queued is dropped. NULL is fine. */
 void stream_free(struct stream *s);
