@@ -174,6 +174,8 @@ static void all_shards_are_taken_from_any_of_them(void **state)
 	auto_free char *three =
 		store_make_file(f, "m-00003-of-00003.gguf", b.p, b.n);
 	auto_(package) p = package(&(struct package_options){ .gguf = two });
+	auto_(package) q = package(&(struct package_options){ .gguf = three });
+	assert_true(digest_eq(package_id(p), package_id(q)));
 	struct digest id = load(f, p, 4096);
 	BUILD(manifest);
 	BUILD(config);
