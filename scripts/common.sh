@@ -70,7 +70,7 @@ step()
 	fi
 	if ((rc)); then
 		printf '  %-36s FAILED after %s\n' "$name" "$(elapsed "$start")"
-		tail -n 25 "$log" | sed 's/^/    | /' >&2
+		tail -n 20 "$log" | cut -c 1-160 | sed 's/^/    | /' >&2
 		die "$name failed; the whole output is in ${log#"$root"/}" "$help"
 	fi
 	printf '  %-36s %8s\n' "$name" "$(elapsed "$start")"

@@ -47,12 +47,13 @@ download()
 # npm_package NAME VERSION SHA256
 npm_package()
 {
-	download "$3" "${1//[@\/]/-}-$2.tgz" npm pack --loglevel=error "$1@$2"
+	download "$3" "${1//[@\/]/-}-$2.tgz" npm pack --loglevel=error \
+		--fetch-retries=1 --fetch-retry-mintimeout=1000 "$1@$2"
 }
 
 # pypi_wheel NAME VERSION SHA256
 pypi_wheel()
 {
 	download "$3" "$1-$2.whl" python3 -m pip download --quiet \
-		--disable-pip-version-check --no-deps --dest . "$1==$2"
+		--disable-pip-version-check --retries 2 --no-deps --dest . "$1==$2"
 }
