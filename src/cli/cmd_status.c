@@ -1,8 +1,11 @@
+#include "base/limits.h"
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/table.h"
 #include "cli/term.h"
 
+/* Another program at the port may take a request and say nothing. */
+#define PROBE_MS 1000
 #define CONTAINER_URL "http://model-runner.docker.internal"
 
 /* One member of GET /engines/status: "Running: llama.cpp b1234". */
@@ -55,43 +58,52 @@ static int show_engines(json_t *backends, struct err *e)
 	return table_print(t, e);
 }
 
-/* The URL for programs on this host: the address that was named, else the
- * daemon's own TCP listener, else the port that it has by default. */
-static const char *host_url(const struct where *w, const json_t *version)
+/* What programs on this host are given as base URL, less "/v1". */
+static const char *host_url(const struct where *w)
 {
-	const json_t *listen = json_object_get(version, "listen");
-	size_t i;
-	json_t *item;
-	if (w->kind == WHERE_HOST)
-		return w->text;
-	json_array_foreach(
-		listen, i,
-		item) if (json_is_string(item) &&
-			  str_starts(str_of(json_string_value(item)),
-				     "http://")) return json_string_value(item);
-	return WHERE_PORT_URL;
+	return w->kind == WHERE_HOST ? w->text : WHERE_PORT_URL;
 }
 
-static void show_ways_in(const struct where *w, const json_t *version)
+static bool answers(const char *url)
 {
-	const json_t *listen = json_object_get(version, "listen");
-	size_t i;
-	json_t *item;
-	term_printf("\nListening on:\n");
-	json_array_foreach(listen, i, item) if (json_is_string(item))
-		term_printf("  %s\n", json_string_value(item));
-	if (!json_array_size(listen))
-		term_printf("  %s\n", w->text);
-	term_printf("\nOpenAI API: %s/v1\n", host_url(w, version));
+	auto_(call) c = NULL;
+	auto_buf struct buf text;
+	struct err unused;
+	buf_init(&text, LIMIT_SMALL_BODY_BYTES);
+	return !call_open_url(url, &c, &unused) &&
+	       !call_text(c,
+			  &(struct call_request){ .method = "GET",
+						  .path = "/version",
+						  .limit_ms = PROBE_MS },
+			  &text, &unused);
 }
 
-static void show_json(const struct where *w, json_t *backends,
-		      const json_t *version)
+/* The addresses that lead to the server; the one in use does. */
+static int show_ways_in(const struct where *w, struct err *e)
 {
-	const char *host = host_url(w, version);
+	static const char *const titles[] = { "WAY IN", "ADDRESS", "STATUS",
+					      NULL };
+	auto_(table) t = table_new(titles);
+	auto_free char *api = xasprintf("%s/v1", host_url(w));
+	bool is_host = w->kind != WHERE_SOCKET;
+	table_put(t, STR("OpenAI API"));
+	table_put(t, str_of(api));
+	table_put(t, is_host || answers(WHERE_PORT_URL) ? STR("Answers")
+							: STR("No answer"));
+	if (!is_host) {
+		table_put(t, STR("Socket"));
+		table_put(t, str_of(w->text));
+		table_put(t, STR("Answers"));
+	}
+	term_printf("\n");
+	return table_print(t, e);
+}
+
+static void show_json(const struct where *w, json_t *backends)
+{
 	auto_free char *inside = xasprintf(
-		"%s/v1/", w->kind == WHERE_HOST ? host : CONTAINER_URL);
-	auto_free char *outside = xasprintf("%s/v1/", host);
+		"%s/v1/", w->kind == WHERE_HOST ? w->text : CONTAINER_URL);
+	auto_free char *outside = xasprintf("%s/v1/", host_url(w));
 	auto_json *all = json_pack(
 		"{s:b,s:o,s:s,s:s,s:s}", "running", backends != NULL,
 		"backends", backends ? json_incref(backends) : json_object(),
@@ -106,26 +118,17 @@ int cmd_status(const struct cmd_line *in, struct err *e)
 	bool as_json = cmd_is_set(in, "json");
 	auto_(call) c = NULL;
 	auto_json *backends = NULL;
-	auto_json *version = NULL;
-	struct err unused;
 	if (call_open(&c, e))
 		return -1;
 	int failed =
 		call_json(c, "GET", "/engines/status", STR(""), &backends, e);
-	/* What an older server does not tell is simply not shown. */
-	if (!failed &&
-	    call_json(c, "GET", "/version", STR(""), &version, &unused))
-		version = NULL;
 	if (as_json)
-		show_json(call_where(c), backends, version);
+		show_json(call_where(c), backends);
 	else
 		term_printf("Docker Model Runner is %srunning\n",
 			    failed ? "not " : "");
 	if (failed || as_json)
 		return failed;
 	term_printf("\n");
-	if (show_engines(backends, e))
-		return -1;
-	show_ways_in(call_where(c), version);
-	return 0;
+	return show_engines(backends, e) ? -1 : show_ways_in(call_where(c), e);
 }

@@ -252,18 +252,19 @@ def test_ps_tells_how_long_a_model_stays(against):
 def test_df_and_status_in_dockers_format(against):
     cli, server = against({
         "GET /engines/df": {"models_disk_usage": 42, "default_backend_disk_usage": 19080000},
-        "GET /version": {"version": "1", "listen": ["http://127.0.0.1:7", "unix:/x"]},
         "GET /engines/status": {"vllm": "Not Installed: binary not found",
                                 "llama.cpp": "Running: llama.cpp unknown", "mlx": "Installing"}})
     assert cli.out("df") == ("TYPE              SIZE     \n"
                              "Models            42.00B   \n"
                              "Inference engine  19.08MB  \n")
-    assert cli.out("status").startswith(
+    assert cli.out("status") == (
         "Docker Model Runner is running\n\n"
         "BACKEND    STATUS         DETAILS            \n"
         "llama.cpp  Running        llama.cpp unknown  \n"
         "vllm       Not Installed  binary not found   \n"
-        "mlx        Installing                        \n")
+        "mlx        Installing                        \n\n"
+        "WAY IN      ADDRESS                    STATUS   \n"
+        f"OpenAI API  {server.url}/v1  Answers  \n")
     assert json.loads(cli.out("status", "--json")) == {
         "running": True, "kind": "Docker Engine (Manual Install)",
         "backends": {"vllm": "Not Installed: binary not found",
