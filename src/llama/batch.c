@@ -27,8 +27,8 @@ static void task_free(struct batch_task *t)
 
 /* ---- the compute thread ---- */
 
-void batch_add(struct batch *b, llama_token token, size_t pos,
-	       llama_seq_id seq, bool has_row)
+void batch_add(struct batch *b, llama_token token, size_t pos, llama_seq_id seq,
+	       bool has_row)
 {
 	int32_t i = b->batch.n_tokens++;
 	b->batch.token[i] = token;
@@ -64,9 +64,8 @@ void batch_tell_token(struct batch_task *t, const struct batch_token *token,
 
 void batch_tell_vector(struct batch_task *t, float *vector)
 {
-	post(t->batch, &(struct out){ .task = t,
-				      .kind = OUT_VECTOR,
-				      .vector = vector });
+	post(t->batch,
+	     &(struct out){ .task = t, .kind = OUT_VECTOR, .vector = vector });
 }
 
 void batch_tell_end(struct batch_task *t, enum batch_end why)

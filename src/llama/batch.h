@@ -20,9 +20,9 @@ struct batch_options {
 	const struct weights *weights; /* must outlive the batch */
 	int context;		       /* tokens per request; 0: chosen */
 	int slots;		       /* requests at once; 0: chosen */
-	int threads;		       /* 0: all that may be used, at most that */
-	int batch_tokens;	       /* 0: chosen */
-	int pooling;		       /* llama_pooling_type; -1: the model's */
+	int threads;	  /* 0: all that may be used, at most that */
+	int batch_tokens; /* 0: chosen */
+	int pooling;	  /* llama_pooling_type; -1: the model's */
 };
 
 /* What came of them. */
@@ -43,13 +43,13 @@ BASE_AUTO(batch);
 const struct batch_facts *batch_facts(const struct batch *b);
 
 struct batch_ask {
-	struct tokens tokens;	/* not empty; becomes the batch's */
-	struct sample *sample;	/* becomes the batch's; NULL for a vector */
-	int64_t max_tokens;	/* below 0: until the context is full */
-	int n_top;		/* likeliest tokens to tell; below 0: no
-				 * logarithms of probabilities at all */
-	bool tells_prompt;	/* on_token for the prompt's tokens too */
-	bool is_fresh;		/* computes all of it, using no cache */
+	struct tokens tokens;  /* not empty; becomes the batch's */
+	struct sample *sample; /* becomes the batch's; NULL for a vector */
+	int64_t max_tokens;    /* below 0: until the context is full */
+	int n_top;	       /* likeliest tokens to tell; below 0: no
+				* logarithms of probabilities at all */
+	bool tells_prompt;     /* on_token for the prompt's tokens too */
+	bool is_fresh;	       /* computes all of it, using no cache */
 };
 
 struct batch_token {
@@ -88,9 +88,9 @@ void batch_pause(struct batch_task *t, bool is_paused);
 /* Numbers of a task, whole once on_end or the first on_token came. */
 struct batch_times {
 	size_t n_prompt;
-	size_t n_cached; /* of them, taken from the cache */
-	size_t n_made;	 /* tokens sampled, with the model's end token */
-	uint64_t began_ns;	 /* when its prompt was begun */
+	size_t n_cached;   /* of them, taken from the cache */
+	size_t n_made;	   /* tokens sampled, with the model's end token */
+	uint64_t began_ns; /* when its prompt was begun */
 	uint64_t prompt_done_ns; /* 0 before that */
 	uint64_t last_ns;	 /* when the last token was sampled */
 };

@@ -87,10 +87,10 @@ struct batch {
 	struct list active; /* batch_task.link; with a slot, oldest first */
 	struct slot *slots;
 	struct llama_batch batch;
-	int max_tokens; /* of one batch */
-	int max_rows;	/* rows of logits in one batch */
-	bool shares;	/* cells can be cut and shared between slots */
-	uint64_t clock; /* counts uses, for slot.used */
+	int max_tokens;	  /* of one batch */
+	int max_rows;	  /* rows of logits in one batch */
+	bool shares;	  /* cells can be cut and shared between slots */
+	uint64_t clock;	  /* counts uses, for slot.used */
 	double prompt_ns; /* measured: one prompt token, smoothed */
 };
 
@@ -101,8 +101,8 @@ void batch_tell_token(struct batch_task *t, const struct batch_token *token,
 void batch_tell_vector(struct batch_task *t, float *vector);
 /* Ends a task that is in no list; it is the loop's after. */
 void batch_tell_end(struct batch_task *t, enum batch_end why);
-void batch_add(struct batch *b, llama_token token, size_t pos,
-	       llama_seq_id seq, bool has_row);
+void batch_add(struct batch *b, llama_token token, size_t pos, llama_seq_id seq,
+	       bool has_row);
 
 /* ---- one step of work; false: there was nothing to do ---- */
 bool decode_step(struct batch *b);

@@ -43,8 +43,9 @@ static int check_call(const json_t *call, size_t i, struct err *e)
 
 static int check_message(const json_t *m, size_t i, struct err *e)
 {
-	static const char *const roles[] = { "system",	  "developer", "user",
-					     "assistant", "tool",      "function" };
+	static const char *const roles[] = { "system", "developer",
+					     "user",   "assistant",
+					     "tool",   "function" };
 	const char *role = json_string_value(json_object_get(m, "role"));
 	const json_t *content = json_object_get(m, "content");
 	const json_t *calls = json_object_get(m, "tool_calls");
@@ -58,7 +59,8 @@ static int check_message(const json_t *m, size_t i, struct err *e)
 				 "messages[%zu]: 'role' must be system, "
 				 "developer, user, assistant or tool",
 				 i);
-	json_array_foreach (calls, k, j) {
+	json_array_foreach(calls, k, j)
+	{
 		if (check_call(j, i, e))
 			return -1;
 	}
@@ -70,7 +72,8 @@ static int check_message(const json_t *m, size_t i, struct err *e)
 				 "messages[%zu]: 'content' must be a string or "
 				 "an array of parts",
 				 i);
-	json_array_foreach (content, k, j) {
+	json_array_foreach(content, k, j)
+	{
 		if (check_part(j, i, e))
 			return -1;
 	}
@@ -85,7 +88,8 @@ static int check_messages(const json_t *messages, struct err *e)
 		return err_field(e, "messages",
 				 "'messages' must be an array with at least "
 				 "one message");
-	json_array_foreach (messages, i, m) {
+	json_array_foreach(messages, i, m)
+	{
 		if (check_message(m, i, e))
 			return -1;
 	}
@@ -99,7 +103,8 @@ static int check_tools(const json_t *tools, struct err *e)
 	if (json_array_size(tools) > LIMIT_TOOLS)
 		return err_field(e, "tools", "'tools' may hold %d, not %zu",
 				 LIMIT_TOOLS, json_array_size(tools));
-	json_array_foreach (tools, i, tool) {
+	json_array_foreach(tools, i, tool)
+	{
 		const char *type =
 			json_string_value(json_object_get(tool, "type"));
 		const json_t *f = json_object_get(tool, "function");
@@ -121,7 +126,8 @@ static json_t *named_tool(const struct params *p, const char *name)
 {
 	size_t i;
 	json_t *tool;
-	json_array_foreach (p->tools, i, tool) {
+	json_array_foreach(p->tools, i, tool)
+	{
 		const json_t *f = json_object_get(tool, "function");
 		const char *n = json_string_value(json_object_get(f, "name"));
 		if (strcmp(n, name) == 0)
@@ -171,16 +177,17 @@ static int read_format(const struct params *p, char **schema, struct err *e)
 		return 0;
 	if (type && strcmp(type, "json_object") == 0) {
 		const json_t *s = json_object_get(f, "schema");
-		*schema = json_object_size(s) ? json_text(s)
-					      : xstrdup("{\"type\":\"object\"}");
+		*schema = json_object_size(s)
+				  ? json_text(s)
+				  : xstrdup("{\"type\":\"object\"}");
 		return 0;
 	}
 	if (!type || strcmp(type, "json_schema") != 0)
 		return err_field(e, "response_format",
 				 "'response_format.type' must be text, "
 				 "json_object or json_schema");
-	const json_t *s = json_object_get(json_object_get(f, "json_schema"),
-					  "schema");
+	const json_t *s =
+		json_object_get(json_object_get(f, "json_schema"), "schema");
 	if (!json_is_object(s))
 		return err_field(e, "response_format",
 				 "'response_format.json_schema.schema' must be "
@@ -205,9 +212,8 @@ static int render(struct generate *g, struct err *e)
 	const struct params *p = &g->params;
 	auto_json *tools = NULL;
 	auto_free char *schema = NULL;
-	auto_free char *effort = p->reasoning_effort.p
-					 ? str_dup(p->reasoning_effort)
-					 : NULL;
+	auto_free char *effort =
+		p->reasoning_effort.p ? str_dup(p->reasoning_effort) : NULL;
 	const char *choice;
 	if (read_choice(p, &tools, &choice, e) || read_format(p, &schema, e))
 		return -1;

@@ -11,10 +11,10 @@ void choice_init(struct choice *c, const struct llama_vocab *vocab,
 	c->parser = prompt ? common_shim_parser_new(prompt) : NULL;
 	stops_init(&c->stops, words, n_words);
 	buf_init(&c->piece, LIMIT_ANSWER_BYTES);
-	writer_init(&c->content, LIMIT_ANSWER_BYTES);
-	writer_init(&c->reasoning, LIMIT_ANSWER_BYTES);
+	c->content = WRITER(LIMIT_ANSWER_BYTES);
+	c->reasoning = WRITER(LIMIT_ANSWER_BYTES);
 	for (size_t i = 0; i < CHOICE_LISTS; i++)
-		writer_init(&c->probs[i], LIMIT_ANSWER_BYTES);
+		c->probs[i] = WRITER(LIMIT_ANSWER_BYTES);
 }
 
 void choice_fini(struct choice *c)
@@ -110,7 +110,8 @@ void choice_keep(struct choice *c, const struct common_shim_delta *d)
 		c->calls = xrealloc(c->calls, (i + 1) * sizeof *c->calls);
 		for (; c->n_calls <= i; c->n_calls++) {
 			c->calls[c->n_calls] = (struct choice_call){ 0 };
-			writer_init(&c->calls[c->n_calls].arguments, LIMIT_ANSWER_BYTES);
+			c->calls[c->n_calls].arguments =
+				WRITER(LIMIT_ANSWER_BYTES);
 		}
 	}
 	if (d->id.n && !c->calls[i].id) {

@@ -70,7 +70,8 @@ try {
 	*out = t.release();
 	return 0;
 } catch (const std::exception &x) {
-	return failed(e, ERR_UNSUPPORTED, "the chat template does not parse", x);
+	return failed(e, ERR_UNSUPPORTED, "the chat template does not parse",
+		      x);
 }
 
 void common_shim_close(struct common_shim_templates *t)
@@ -94,10 +95,11 @@ static void set_triggers(common_shim_prompt &p)
 	}
 	for (auto trigger : p.params.grammar_triggers) {
 		if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
-			auto ids = common_tokenize(v, trigger.value, false,
-						   true);
+			auto ids =
+				common_tokenize(v, trigger.value, false, true);
 			if (ids.size() == 1) {
-				trigger.type = COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN;
+				trigger.type =
+					COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN;
 				trigger.token = ids[0];
 				p.kept.insert(ids[0]);
 			}
@@ -227,8 +229,8 @@ bool common_shim_prompt_keeps(const struct common_shim_prompt *p, int32_t token)
 
 /* ---- answers ---- */
 
-struct common_shim_parser *
-common_shim_parser_new(const struct common_shim_prompt *p)
+struct common_shim_parser *common_shim_parser_new(
+	const struct common_shim_prompt *p)
 {
 	auto *parser = new common_shim_parser();
 	parser->parsing = p->parsing;
@@ -387,8 +389,8 @@ static void set_budget(common_params_sampling &s, const common_shim_prompt &p)
 		return;
 	/* While the model thinks, words that begin a tool call are only words;
 	 * the budget sampler is what knows that it thinks. */
-	s.reasoning_budget_start = common_tokenize(
-		v, p.params.thinking_start_tag, false, true);
+	s.reasoning_budget_start =
+		common_tokenize(v, p.params.thinking_start_tag, false, true);
 	for (const auto &tag : p.params.thinking_end_tags)
 		s.reasoning_budget_end.push_back(
 			common_tokenize(v, tag, false, true));
@@ -425,7 +427,8 @@ try {
 	*out = made.release();
 	return 0;
 } catch (const std::exception &x) {
-	return failed(e, ERR_INVALID, "the grammar of the answer is refused", x);
+	return failed(e, ERR_INVALID, "the grammar of the answer is refused",
+		      x);
 }
 
 void common_shim_sampler_free(struct common_shim_sampler *s)

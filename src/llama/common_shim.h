@@ -36,7 +36,7 @@ struct common_shim_ask {
 	const char *schema;	 /* that the answer must follow */
 	const char *kwargs;	 /* an object: variables for the template */
 	const char *effort;	 /* reasoning_effort, a plain word */
-	int parallel;		 /* parallel tool calls: 0, 1; -1 is the model's */
+	int parallel; /* parallel tool calls: 0, 1; -1 is the model's */
 	bool goes_on; /* the last message is the answer's beginning */
 };
 
@@ -69,8 +69,8 @@ typedef void (*common_shim_delta_fn)(void *ctx,
 				     const struct common_shim_delta *d);
 
 /* Takes an answer apart. */
-struct common_shim_parser *
-common_shim_parser_new(const struct common_shim_prompt *p);
+struct common_shim_parser *common_shim_parser_new(
+	const struct common_shim_prompt *p);
 void common_shim_parser_free(struct common_shim_parser *p);
 enum common_shim_more { COMMON_SHIM_MORE, COMMON_SHIM_CUT, COMMON_SHIM_END };
 /* Adds whole characters of the answer; CUT is an answer that ended too early,

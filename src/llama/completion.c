@@ -41,7 +41,8 @@ static int read_tokens(struct generate *g, struct generate_prompt *p,
 	struct buf text;
 	if (!json_array_size(ids))
 		return err_field(e, "prompt", "'prompt' must not be empty");
-	json_array_foreach (ids, i, j) {
+	json_array_foreach(ids, i, j)
+	{
 		if (!is_token(g, j))
 			return err_field(e, "prompt",
 					 "'prompt' holds something that is "
@@ -151,8 +152,7 @@ static void completion_add_prob(struct choice *c, const struct batch_token *t)
 	for (size_t i = 0; i < t->n_top; i++) {
 		if (i)
 			writer_raw(&c->probs[TOPS], STR(","));
-		writer_json(&c->probs[TOPS],
-			    choice_spell(c, t->top[i].token));
+		writer_json(&c->probs[TOPS], choice_spell(c, t->top[i].token));
 		writer_put(&c->probs[TOPS], ":%.6g",
 			   isfinite(t->top[i].logprob)
 				   ? (double)t->top[i].logprob

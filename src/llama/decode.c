@@ -202,8 +202,9 @@ static void sample(struct batch *b, struct batch_task *t, int32_t row)
 	t->times.n_made++;
 	t->times.last_ns = token.at_ns;
 	if (token.id < 0) {
-		err_set(&t->err, ERR_ENGINE, "no token of the model fits the "
-					     "format that was asked for");
+		err_set(&t->err, ERR_ENGINE,
+			"no token of the model fits the "
+			"format that was asked for");
 		end(t, BATCH_FAILED);
 	} else if (is_ender(b, token.id)) {
 		end(t, BATCH_STOP);
@@ -281,8 +282,8 @@ static void measure(struct batch *b, uint64_t ns, size_t n_answers)
 	if (n < PROMPT_STEP_LEAST)
 		return;
 	double each = (double)ns / (double)n;
-	b->prompt_ns = b->prompt_ns > 0 ? b->prompt_ns * 0.7 + each * 0.3
-					: each;
+	b->prompt_ns =
+		b->prompt_ns > 0 ? b->prompt_ns * 0.7 + each * 0.3 : each;
 }
 
 bool decode_step(struct batch *b)

@@ -68,8 +68,7 @@ static void put_vector(struct writer *w, const struct embedding *m,
 
 static void reply(struct embedding *m)
 {
-	auto_writer struct writer w;
-	writer_init(&w, LIMIT_VECTORS_BYTES);
+	auto_writer struct writer w = WRITER(LIMIT_VECTORS_BYTES);
 	writer_raw(&w, STR("{\"object\":\"list\",\"data\":["));
 	for (size_t i = 0; i < m->n_inputs; i++) {
 		writer_put(&w,
@@ -87,8 +86,8 @@ static void reply(struct embedding *m)
 		   m->n_tokens, m->n_tokens);
 	respond_json(m->x, 200, &w);
 	m->serve->counts.prompt_tokens += m->n_tokens;
-	m->serve->counts.prompt_s += (double)(timer_now_ns() - m->began_ns) /
-				     1e9;
+	m->serve->counts.prompt_s +=
+		(double)(timer_now_ns() - m->began_ns) / 1e9;
 	embedding_free(m);
 }
 
@@ -122,14 +121,15 @@ static int read_text(struct embedding *m, struct input *in, const json_t *j,
 				TOKENS_ADD_SPECIAL, &in->tokens, e);
 }
 
-static int read_tokens(struct embedding *m, struct input *in,
-		       const json_t *ids, struct err *e)
+static int read_tokens(struct embedding *m, struct input *in, const json_t *ids,
+		       struct err *e)
 {
 	int32_t n_vocab =
 		llama_vocab_n_tokens(weights_vocab(m->serve->weights));
 	size_t i;
 	json_t *j;
-	json_array_foreach (ids, i, j) {
+	json_array_foreach(ids, i, j)
+	{
 		json_int_t id = json_integer_value(j);
 		if (!json_is_integer(j) || id < 0 || id >= n_vocab)
 			return err_field(e, "input",
@@ -138,9 +138,9 @@ static int read_tokens(struct embedding *m, struct input *in,
 					 i);
 		tokens_push(&in->tokens, (int32_t)id);
 	}
-	return in->tokens.n ? 0
-			    : err_field(e, "input",
-					"'input' must not be empty");
+	return in->tokens.n
+		       ? 0
+		       : err_field(e, "input", "'input' must not be empty");
 }
 
 static int read_input(struct embedding *m, size_t i, const json_t *j,
@@ -209,8 +209,7 @@ static int check(struct embedding *m, struct err *e)
 
 static int read(struct embedding *m, struct str body, struct err *e)
 {
-	if (serve_needs_vectors(m->serve, e) ||
-	    json_parse(body, &m->body, e) ||
+	if (serve_needs_vectors(m->serve, e) || json_parse(body, &m->body, e) ||
 	    params_parse(m->body, PARAMS_EMBEDDING, &m->params, e) ||
 	    check(m, e) || read_inputs(m, e))
 		return -1;

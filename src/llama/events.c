@@ -82,9 +82,8 @@ static void look(struct events *v)
 
 void events_loading(struct events *v, float fraction)
 {
-	auto_writer struct writer w;
+	auto_writer struct writer w = WRITER(LIMIT_WORKER_EVENT_BYTES);
 	uint64_t now = timer_now_ns();
-	writer_init(&w, LIMIT_WORKER_EVENT_BYTES);
 	look(v);
 	if (fraction <= v->fraction ||
 	    (fraction < 1 &&
@@ -99,8 +98,7 @@ void events_loading(struct events *v, float fraction)
 
 void events_ready(struct events *v, const struct batch_facts *f)
 {
-	auto_writer struct writer w;
-	writer_init(&w, LIMIT_WORKER_EVENT_BYTES);
+	auto_writer struct writer w = WRITER(LIMIT_WORKER_EVENT_BYTES);
 	writer_put(&w,
 		   "{\"event\":\"ready\",\"context\":%d,\"slots\":%d,"
 		   "\"threads\":%d,\"kind\":\"%s\",\"memory\":{\"model\":%llu,"
@@ -127,8 +125,7 @@ static const char *cause(enum err_code code)
 
 void events_failed(struct events *v, const struct err *e)
 {
-	auto_writer struct writer w;
-	writer_init(&w, LIMIT_WORKER_EVENT_BYTES);
+	auto_writer struct writer w = WRITER(LIMIT_WORKER_EVENT_BYTES);
 	writer_put(&w, "{\"event\":\"failed\",\"cause\":\"%s\",\"message\":",
 		   cause(e->code));
 	writer_json(&w, str_of(e->msg));
@@ -146,12 +143,11 @@ static void on_readable(uv_poll_t *poll, int status, int what)
 static void on_timer(void *ctx)
 {
 	struct events *v = ctx;
-	auto_writer struct writer w;
+	auto_writer struct writer w = WRITER(LIMIT_WORKER_EVENT_BYTES);
 	if (v->running == v->told_running && v->queued == v->told_queued)
 		return;
 	v->told_running = v->running;
 	v->told_queued = v->queued;
-	writer_init(&w, LIMIT_WORKER_EVENT_BYTES);
 	writer_put(&w, "{\"event\":\"stats\",\"running\":%zu,\"queued\":%zu",
 		   v->running, v->queued);
 	tell(v, &w);
@@ -172,8 +168,9 @@ int events_watch(struct events *v, struct uv_loop_s *loop, struct err *e)
 	int rc = uv_poll_init(loop, p, v->fd);
 	if (rc) {
 		free(p);
-		return err_set(e, ERR_SYSTEM, "watch the events descriptor %d: "
-					      "%s",
+		return err_set(e, ERR_SYSTEM,
+			       "watch the events descriptor %d: "
+			       "%s",
 			       v->fd, uv_strerror(rc));
 	}
 	v->poll = p;

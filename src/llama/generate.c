@@ -80,8 +80,7 @@ static struct batch_times totals(const struct generate *g)
 		}
 		if (!sum.began_ns || t->began_ns < sum.began_ns)
 			sum.began_ns = t->began_ns;
-		sum.prompt_done_ns =
-			MAX(sum.prompt_done_ns, t->prompt_done_ns);
+		sum.prompt_done_ns = MAX(sum.prompt_done_ns, t->prompt_done_ns);
 		sum.last_ns = MAX(sum.last_ns, t->last_ns);
 	}
 	return sum;
@@ -454,8 +453,8 @@ void generate_start(struct serve *s, struct http_exchange *x,
 	g->x = x;
 	g->kind = kind;
 	g->n_top = -1;
-	writer_init(&g->head, LIMIT_ANSWER_BYTES);
-	writer_init(&g->out, LIMIT_ANSWER_BYTES);
+	g->head = WRITER(LIMIT_ANSWER_BYTES);
+	g->out = WRITER(LIMIT_ANSWER_BYTES);
 	timer_init(&g->silence, s->loop, on_silence, g);
 	exchange_set_fns(x, &fns, g);
 	exchange_collect(x, LIMIT_INFER_BODY_BYTES, on_body, g);

@@ -45,8 +45,8 @@ struct generate {
 	const struct generate_kind *kind;
 	json_t *body; /* owned; what the strings of params lie in */
 	struct params params;
-	bool wants_usage; /* stream_options.include_usage */
-	int n_top;	  /* as in struct batch_ask */
+	bool wants_usage;  /* stream_options.include_usage */
+	int n_top;	   /* as in struct batch_ask */
 	struct str *stops; /* owned */
 	size_t n_stops;
 	struct sample_bias *biases; /* owned */
@@ -57,7 +57,7 @@ struct generate {
 	struct choice *choices; /* owned; params.n for each prompt, in order */
 	size_t n_choices;
 	size_t n_running;
-	bool is_full; /* the client reads slowly */
+	bool is_full;	    /* the client reads slowly */
 	struct writer head; /* `{"id":..., ` up to "choices" */
 	struct writer out;
 	struct timer silence;

@@ -21,27 +21,27 @@
  * number, NUMBER_MOST at most), WORD, POOLING, LEVEL, and FILES, which may be
  * given several times. */
 #define NUMBER_MOST 100000000
-#define OPTIONS                                                                \
-	OPT(models, "model", "PATH", FILES,                                    \
-	    "the GGUF file; once for each shard, in order")                    \
-	OPT(listen, "listen", "ADDRESS", WORD, "unix:PATH or HOST:PORT")       \
-	OPT(alias, "alias", "NAME", WORD,                                      \
-	    "what the model is called (the file's name)")                      \
-	OPT(events_fd, "events-fd", "N", COUNT,                                \
-	    "tell events on this descriptor, and end when it closes")          \
-	OPT(context, "ctx-size", "N", COUNT,                                   \
-	    "tokens per request, all slots share them (by model and memory)")  \
-	OPT(slots, "parallel", "N", COUNT, "answers at once (4)")              \
-	OPT(threads, "threads", "N", COUNT,                                    \
-	    "never more than may be used (all that may be used)")              \
-	OPT(batch, "batch-size", "N", COUNT, "tokens computed at once (512)")  \
-	OPT(gpu_layers, "gpu-layers", "N", COUNT,                              \
-	    "layers on a graphics card (as many as fit)")                      \
-	OPT(chat_template, "chat-template-file", "PATH", WORD,                 \
-	    "a Jinja template in place of the model's")                        \
-	OPT(pooling, "pooling", "none|mean|cls|last", POOLING,                 \
-	    "make embeddings, pooled so (by model)")                           \
-	OPT(level, "log-level", "error|warn|info|debug", LEVEL,                \
+#define OPTIONS                                                               \
+	OPT(models, "model", "PATH", FILES,                                   \
+	    "the GGUF file; once for each shard, in order")                   \
+	OPT(listen, "listen", "ADDRESS", WORD, "unix:PATH or HOST:PORT")      \
+	OPT(alias, "alias", "NAME", WORD,                                     \
+	    "what the model is called (the file's name)")                     \
+	OPT(events_fd, "events-fd", "N", COUNT,                               \
+	    "tell events on this descriptor, and end when it closes")         \
+	OPT(context, "ctx-size", "N", COUNT,                                  \
+	    "tokens per request, all slots share them (by model and memory)") \
+	OPT(slots, "parallel", "N", COUNT, "answers at once (4)")             \
+	OPT(threads, "threads", "N", COUNT,                                   \
+	    "never more than may be used (all that may be used)")             \
+	OPT(batch, "batch-size", "N", COUNT, "tokens computed at once (512)") \
+	OPT(gpu_layers, "gpu-layers", "N", COUNT,                             \
+	    "layers on a graphics card (as many as fit)")                     \
+	OPT(chat_template, "chat-template-file", "PATH", WORD,                \
+	    "a Jinja template in place of the model's")                       \
+	OPT(pooling, "pooling", "none|mean|cls|last", POOLING,                \
+	    "make embeddings, pooled so (by model)")                          \
+	OPT(level, "log-level", "error|warn|info|debug", LEVEL,               \
 	    "how much to log (info)")
 
 struct options {
@@ -117,7 +117,7 @@ static void help(void)
 {
 	printf("usage: modeld-llama --model PATH --listen ADDRESS [OPTION]...\n"
 	       "Serves one GGUF model behind OpenAI's API.\n\n");
-#define OPT(member, name, value, kind, text)                                   \
+#define OPT(member, name, value, kind, text) \
 	printf("  --" name " " value "\n\t\t\t" text "\n");
 	OPTIONS
 #undef OPT
@@ -130,8 +130,8 @@ static int next_option(char **argv, int *i, struct str *name,
 {
 	struct str arg = str_of(argv[*i]);
 	if (!str_starts(arg, "--"))
-		return err_set(e, ERR_USAGE, "'%s' is not an option: see --help",
-			       argv[*i]);
+		return err_set(e, ERR_USAGE,
+			       "'%s' is not an option: see --help", argv[*i]);
 	ptrdiff_t equals = str_find(arg, '=');
 	*name = str_tail(arg, 2);
 	*value = argv[*i + 1];
@@ -151,14 +151,15 @@ static int read_options(char **argv, struct options *o, struct err *e)
 		const char *value = NULL;
 		if (next_option(argv, &i, &name, &value, e))
 			return -1;
-#define OPT(member, word, shown, kind, text)                                   \
-	if (str_eq(name, word)) {                                              \
-		if (!value)                                                    \
-			return err_set(e, ERR_USAGE, "--" word " needs a "     \
-						     "value: " shown);         \
-		if (set_##kind(o, &o->member, word, value, e))                 \
-			return -1;                                             \
-		continue;                                                      \
+#define OPT(member, word, shown, kind, text)                   \
+	if (str_eq(name, word)) {                              \
+		if (!value)                                    \
+			return err_set(e, ERR_USAGE,           \
+				       "--" word " needs a "   \
+				       "value: " shown);       \
+		if (set_##kind(o, &o->member, word, value, e)) \
+			return -1;                             \
+		continue;                                      \
 	}
 		OPTIONS
 #undef OPT

@@ -1,13 +1,13 @@
 #include "llama/params.h"
 
 static const struct params_field fields[] = {
-#define INT(member, name, where, least, most, absent)                          \
+#define INT(member, name, where, least, most, absent) \
 	{ name, PARAMS_INT, where, (double)(least), (double)(most), 0 },
-#define NUM(member, name, where, least, most, absent)                          \
+#define NUM(member, name, where, least, most, absent) \
 	{ name, PARAMS_NUM, where, least, most, 0 },
 #define BOOL(member, name, where, absent) { name, PARAMS_BOOL, where, 0, 0, 0 },
 #define TEXT(member, name, where) { name, PARAMS_TEXT, where, 0, 0, 0 },
-#define TREE(member, name, where, shapes)                                      \
+#define TREE(member, name, where, shapes) \
 	{ name, PARAMS_TREE, where, 0, 0, shapes },
 #include "llama/params_fields.h"
 };
@@ -65,22 +65,22 @@ int params_parse(const json_t *body, enum params_where asked,
 #define TREE(member, name, where, shapes)
 #include "llama/params_fields.h"
 	};
-#define INT(member, name, where, least, most, absent)                          \
-	if ((where)&asked &&                                                   \
-	    json_get_int(body, name, least, most, &out->member, e))            \
+#define INT(member, name, where, least, most, absent)               \
+	if ((where)&asked &&                                        \
+	    json_get_int(body, name, least, most, &out->member, e)) \
 		return -1;
-#define NUM(member, name, where, least, most, absent)                          \
-	if ((where)&asked &&                                                   \
-	    json_get_num(body, name, least, most, &out->member, e))            \
+#define NUM(member, name, where, least, most, absent)               \
+	if ((where)&asked &&                                        \
+	    json_get_num(body, name, least, most, &out->member, e)) \
 		return -1;
-#define BOOL(member, name, where, absent)                                      \
-	if ((where)&asked && json_get_bool(body, name, &out->member, e))       \
+#define BOOL(member, name, where, absent)                                \
+	if ((where)&asked && json_get_bool(body, name, &out->member, e)) \
 		return -1;
-#define TEXT(member, name, where)                                              \
-	if ((where)&asked && json_get_str(body, name, &out->member, e))        \
+#define TEXT(member, name, where)                                       \
+	if ((where)&asked && json_get_str(body, name, &out->member, e)) \
 		return -1;
-#define TREE(member, name, where, shapes)                                      \
-	if ((where)&asked && get_tree(body, name, shapes, &out->member, e))    \
+#define TREE(member, name, where, shapes)                                   \
+	if ((where)&asked && get_tree(body, name, shapes, &out->member, e)) \
 		return -1;
 #include "llama/params_fields.h"
 	return 0;

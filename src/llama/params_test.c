@@ -40,9 +40,11 @@ static bool fits(const struct params_field *f, double d)
 
 static void every_number_is_bounded_on_both_sides(void **state)
 {
-	static const double odd[] = { -1,	   0,	       -0.0,
-				      2147483648., -2147483649., 9223372036854775808.,
-				      1e300,	   -1e300,     DBL_MAX };
+	static const double odd[] = { -1,	    0,
+				      -0.0,	    2147483648.,
+				      -2147483649., 9223372036854775808.,
+				      1e300,	    -1e300,
+				      DBL_MAX };
 	size_t n;
 	const struct params_field *f = params_fields(&n);
 	(void)state;

@@ -19,9 +19,8 @@ void respond_put_error(struct writer *w, const struct err *e)
 
 struct str respond_error_body(void *ctx, const struct err *e, struct arena *a)
 {
-	auto_writer struct writer w;
+	auto_writer struct writer w = WRITER(LIMIT_ANSWER_BYTES);
 	(void)ctx;
-	writer_init(&w, LIMIT_ANSWER_BYTES);
 	respond_put_error(&w, e);
 	struct str body = writer_str(&w);
 	return (struct str){ arena_str(a, body), body.n };
@@ -42,8 +41,7 @@ void respond_json(struct http_exchange *x, int status, const struct writer *w)
 
 void respond_error(struct http_exchange *x, const struct err *e)
 {
-	auto_writer struct writer w;
-	writer_init(&w, LIMIT_ANSWER_BYTES);
+	auto_writer struct writer w = WRITER(LIMIT_ANSWER_BYTES);
 	respond_put_error(&w, e);
 	exchange_reply(x, err_http_status(e->code), RESPOND_JSON,
 		       writer_str(&w));

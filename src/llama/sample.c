@@ -15,12 +15,12 @@ struct sample {
 	size_t n_vocab;
 	struct sample_bias *biases; /* owned */
 	size_t n_biases;
-	struct common_shim_sampler *bound;     /* owned; with a grammar */
-	struct llama_sampler *chain;	       /* owned; NULL if greedy */
+	struct common_shim_sampler *bound;   /* owned; with a grammar */
+	struct llama_sampler *chain;	     /* owned; NULL if greedy */
 	struct llama_token_data *candidates; /* owned */
-	float *logits;	  /* owned copy; only if something changes them */
-	int32_t *counts;  /* owned; how often each token was seen */
-	int32_t *recent;  /* owned ring of the last spec.last_n tokens */
+	float *logits;	 /* owned copy; only if something changes them */
+	int32_t *counts; /* owned; how often each token was seen */
+	int32_t *recent; /* owned ring of the last spec.last_n tokens */
 	size_t n_recent;
 	size_t at;
 };
@@ -125,8 +125,8 @@ void sample_saw(struct sample *s, int32_t token)
 
 static void penalise(const struct sample *s, float *logit, int32_t count)
 {
-	*logit = *logit <= 0 ? *logit * s->spec.repeat
-			     : *logit / s->spec.repeat;
+	*logit =
+		*logit <= 0 ? *logit * s->spec.repeat : *logit / s->spec.repeat;
 	*logit -= (float)count * s->spec.frequency + s->spec.presence;
 }
 
@@ -224,9 +224,9 @@ static int32_t draw(struct sample *s, const float *logits)
 		best_of(logits, s->n_vocab, s->candidates, n);
 	} else {
 		for (size_t i = 0; i < n; i++)
-			s->candidates[i] = (struct llama_token_data){
-				(int32_t)i, logits[i], 0
-			};
+			s->candidates[i] =
+				(struct llama_token_data){ (int32_t)i,
+							   logits[i], 0 };
 	}
 	struct llama_token_data_array a = { s->candidates, n, -1, by_heap };
 	llama_sampler_apply(s->chain, &a);
@@ -238,8 +238,8 @@ int32_t sample_next(struct sample *s, struct llama_context *ctx, int32_t row)
 	if (s->bound)
 		return common_shim_sampler_next(s->bound, ctx, row);
 	const float *logits = edited(s, llama_get_logits_ith(ctx, row));
-	int32_t token = s->chain ? draw(s, logits)
-				 : likeliest(logits, s->n_vocab);
+	int32_t token =
+		s->chain ? draw(s, logits) : likeliest(logits, s->n_vocab);
 	sample_saw(s, token);
 	return token;
 }

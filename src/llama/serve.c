@@ -32,8 +32,8 @@ int serve_needs_vectors(const struct serve *s, struct err *e)
 int serve_has_room(const struct serve *s, size_t n_tasks, struct err *e)
 {
 	size_t waiting = batch_open(s->batch);
-	size_t most = LIMIT_WAITING_PER_MODEL +
-		      (size_t)batch_facts(s->batch)->slots;
+	size_t most =
+		LIMIT_WAITING_PER_MODEL + (size_t)batch_facts(s->batch)->slots;
 	/* One request alone may be larger. */
 	if (!waiting || waiting + n_tasks <= most)
 		return 0;
@@ -105,9 +105,8 @@ static void put_model(const struct serve *s, struct writer *w)
 static void models(void *app, struct http_exchange *x,
 		   const struct route_match *m)
 {
-	auto_writer struct writer w;
+	auto_writer struct writer w = WRITER(LIMIT_SMALL_BODY_BYTES);
 	(void)m;
-	writer_init(&w, LIMIT_SMALL_BODY_BYTES);
 	writer_raw(&w, STR("{\"object\":\"list\",\"data\":["));
 	put_model(app, &w);
 	writer_raw(&w, STR("]}"));
@@ -118,9 +117,8 @@ static void one_model(void *app, struct http_exchange *x,
 		      const struct route_match *m)
 {
 	struct serve *s = app;
-	auto_writer struct writer w;
+	auto_writer struct writer w = WRITER(LIMIT_SMALL_BODY_BYTES);
 	struct err e;
-	writer_init(&w, LIMIT_SMALL_BODY_BYTES);
 	if (!str_eq(m->params[0], s->alias)) {
 		err_set(&e, ERR_NOT_FOUND, "there is no model '%.*s' here",
 			STR_ARG(m->params[0]));
@@ -146,8 +144,8 @@ static void metrics(void *app, struct http_exchange *x,
 		  (double)n->requests },
 		{ "failures_total", "counter", "Requests that failed.",
 		  (double)n->failures },
-		{ "prompt_tokens_total", "counter",
-		  "Prompt tokens computed.", (double)n->prompt_tokens },
+		{ "prompt_tokens_total", "counter", "Prompt tokens computed.",
+		  (double)n->prompt_tokens },
 		{ "cached_tokens_total", "counter",
 		  "Prompt tokens taken from the cache.",
 		  (double)n->cached_tokens },
@@ -162,9 +160,8 @@ static void metrics(void *app, struct http_exchange *x,
 		{ "queued", "gauge", "Answers that wait for a place.",
 		  (double)(open > running ? open - running : 0) },
 	};
-	auto_writer struct writer w;
+	auto_writer struct writer w = WRITER(LIMIT_SMALL_BODY_BYTES);
 	(void)m;
-	writer_init(&w, LIMIT_SMALL_BODY_BYTES);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		writer_put(&w,
 			   "# HELP modeld_llama_%s %s\n"
@@ -177,8 +174,10 @@ static void metrics(void *app, struct http_exchange *x,
 
 /* ---- the table ---- */
 
-#define ROUTE(method, pattern, handler)                                        \
-	{ HTTP_##method, pattern, 0, handler }
+#define ROUTE(method, pattern, handler)            \
+	{                                          \
+		HTTP_##method, pattern, 0, handler \
+	}
 
 static const struct route routes[] = {
 	ROUTE(POST, "/v1/chat/completions", chat_handle),
@@ -219,12 +218,12 @@ static void on_over(void *ctx, struct http_exchange *x, int status,
 {
 	(void)ctx;
 	const struct http_head *h = exchange_head(x);
-	log_debug("request method=%.*s target=%.*s status=%d bytes=%llu ms=%llu",
-		  STR_ARG(h->method_text), STR_ARG(h->target), status,
-		  (unsigned long long)sent,
-		  (unsigned long long)((timer_now_ns() -
-					exchange_started_ns(x)) /
-				       1000000));
+	log_debug(
+		"request method=%.*s target=%.*s status=%d bytes=%llu ms=%llu",
+		STR_ARG(h->method_text), STR_ARG(h->target), status,
+		(unsigned long long)sent,
+		(unsigned long long)((timer_now_ns() - exchange_started_ns(x)) /
+				     1000000));
 }
 
 static void on_accept(void *ctx, struct stream *stream)

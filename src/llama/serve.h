@@ -29,7 +29,7 @@ struct serve {
 	int64_t started;   /* seconds since 1970 */
 	struct serve_counts counts;
 	bool is_draining;
-	struct http_server *http; /* owned */
+	struct http_server *http;  /* owned */
 	struct listener *listener; /* owned */
 	/* Called when tasks started or ended. */
 	void (*on_change)(void *ctx);

@@ -36,7 +36,8 @@ static int read_stops(struct generate *g, struct err *e)
 		return err_field(e, "stop",
 				 "'stop' may hold %d strings, not %zu",
 				 LIMIT_STOP_STRINGS, json_array_size(stop));
-	json_array_foreach (stop, i, j) {
+	json_array_foreach(stop, i, j)
+	{
 		if (read_stop(g, j, e))
 			return -1;
 	}
@@ -45,8 +46,7 @@ static int read_stops(struct generate *g, struct err *e)
 
 static void add_bias(struct generate *g, int32_t token, double bias)
 {
-	g->biases = xrealloc(g->biases,
-			     (g->n_biases + 1) * sizeof *g->biases);
+	g->biases = xrealloc(g->biases, (g->n_biases + 1) * sizeof *g->biases);
 	g->biases[g->n_biases++] = (struct sample_bias){ token, (float)bias };
 }
 
@@ -62,7 +62,8 @@ static int read_biases(struct generate *g, struct err *e)
 		return err_field(e, "logit_bias",
 				 "'logit_bias' may hold %d tokens, not %zu",
 				 LIMIT_LOGIT_BIASES, json_object_size(all));
-	json_object_foreach (all, key, value) {
+	json_object_foreach(all, key, value)
+	{
 		uint64_t token;
 		double bias = json_number_value(value);
 		if (!str_to_u64(str_of(key), &token) || token >= n_vocab)

@@ -33,7 +33,8 @@ static uint64_t bytes_per_token(const struct weights *w)
 static int choose_context(const struct batch_options *o, struct sizing *f,
 			  struct err *e)
 {
-	uint64_t left = cores_memory_bytes(), each = bytes_per_token(o->weights);
+	uint64_t left = cores_memory_bytes(),
+		 each = bytes_per_token(o->weights);
 	int trained = llama_model_n_ctx_train(weights_model(o->weights));
 	int most = f->is_embedding ? VECTOR_CONTEXT : LIMIT_DEFAULT_CONTEXT;
 	uint64_t fits = left / 4 / MAX(each, (uint64_t)1);
@@ -51,13 +52,13 @@ static int choose_context(const struct batch_options *o, struct sizing *f,
 			 f->context, trained, (unsigned long long)left);
 	}
 	if (each * (uint64_t)f->context > left)
-		return err_set(e, ERR_MEMORY,
-			       "a context of %d tokens needs %llu bytes, and "
-			       "%llu are left: ask for a smaller --ctx-size",
-			       f->context,
-			       (unsigned long long)(each *
-						    (uint64_t)f->context),
-			       (unsigned long long)left);
+		return err_set(
+			e, ERR_MEMORY,
+			"a context of %d tokens needs %llu bytes, and "
+			"%llu are left: ask for a smaller --ctx-size",
+			f->context,
+			(unsigned long long)(each * (uint64_t)f->context),
+			(unsigned long long)left);
 	return 0;
 }
 
@@ -69,9 +70,9 @@ static int choose_pooling(const struct batch_options *o, const struct sizing *f,
 		return 0;
 	p->embeddings = true;
 	p->pooling_type = o->pooling;
-	bool has = weights_meta(o->weights, "pooling_type", value,
-				sizeof value) &&
-		   strcmp(value, "0") != 0;
+	bool has =
+		weights_meta(o->weights, "pooling_type", value, sizeof value) &&
+		strcmp(value, "0") != 0;
 	if (o->pooling < 0 && !has)
 		p->pooling_type = LLAMA_POOLING_TYPE_MEAN;
 	if (o->pooling < 0 && has && strcmp(value, "4") == 0)
@@ -82,7 +83,7 @@ static int choose_pooling(const struct batch_options *o, const struct sizing *f,
 }
 
 int sizing_choose(const struct batch_options *o, struct sizing *f,
-	       struct llama_context_params *p, struct err *e)
+		  struct llama_context_params *p, struct err *e)
 {
 	int usable = cores_usable();
 	*p = llama_context_default_params();
@@ -108,8 +109,7 @@ int sizing_choose(const struct batch_options *o, struct sizing *f,
 	p->kv_unified = true;
 	p->no_perf = true;
 	if (!f->is_embedding)
-		p->n_outputs_max =
-			(uint32_t)MIN(batch, f->slots + SPARE_ROWS);
+		p->n_outputs_max = (uint32_t)MIN(batch, f->slots + SPARE_ROWS);
 	return 0;
 }
 
@@ -123,7 +123,7 @@ static void *cpu_function(const char *name)
 }
 
 struct ggml_threadpool *sizing_attach_threads(struct llama_context *ctx,
-					   int threads)
+					      int threads)
 {
 	struct ggml_threadpool *(*make)(struct ggml_threadpool_params *) =
 		cpu_function("ggml_threadpool_new");

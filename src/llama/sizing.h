@@ -18,8 +18,8 @@ struct sizing {
 /* -1: ERR_MEMORY with both numbers if it cannot fit, ERR_UNSUPPORTED for what
  * the model cannot do. */
 must_use int sizing_choose(const struct batch_options *o, struct sizing *out,
-			struct llama_context_params *params, struct err *e);
+			   struct llama_context_params *params, struct err *e);
 /* Threads that stay, where each computation would start its own. */
 struct ggml_threadpool *sizing_attach_threads(struct llama_context *ctx,
-					   int threads);
+					      int threads);
 void sizing_free_threads(struct ggml_threadpool *pool);

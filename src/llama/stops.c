@@ -19,8 +19,8 @@ static ptrdiff_t find_stop(const struct stops *s)
 	struct str text = buf_str(&s->text);
 	ptrdiff_t first = -1;
 	for (size_t i = 0; i < s->n_words; i++) {
-		const char *hit = memmem(text.p, text.n, s->words[i].p,
-					 s->words[i].n);
+		const char *hit =
+			memmem(text.p, text.n, s->words[i].p, s->words[i].n);
 		if (hit && (first < 0 || hit - text.p < first))
 			first = hit - text.p;
 	}

@@ -96,8 +96,7 @@ static void a_stop_inside_multibyte_text_is_found(void **state)
 {
 	struct str words[] = { STR("\xe5\xa5\xbd") };
 	(void)state;
-	check("\xe4\xbd\xa0\xe5\xa5\xbd\xe4", 1, words, 1,
-	      "\xe4\xbd\xa0|!");
+	check("\xe4\xbd\xa0\xe5\xa5\xbd\xe4", 1, words, 1, "\xe4\xbd\xa0|!");
 }
 
 static void bytes_that_are_no_utf8_are_not_held_for_ever(void **state)

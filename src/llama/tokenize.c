@@ -60,7 +60,8 @@ static int detokenize(struct serve *s, struct str body, struct writer *w,
 		return err_field(e, "tokens", "'tokens' must be given");
 	auto_buf struct buf text;
 	buf_init(&text, LIMIT_ANSWER_BYTES);
-	json_array_foreach (p.tokens, i, id) {
+	json_array_foreach(p.tokens, i, id)
+	{
 		json_int_t n = json_integer_value(id);
 		if (!json_is_integer(id) || n < 0 ||
 		    n >= llama_vocab_n_tokens(v))
@@ -68,8 +69,7 @@ static int detokenize(struct serve *s, struct str body, struct writer *w,
 					 "'tokens' holds something that is no "
 					 "token of this model at place %zu",
 					 i);
-		w->is_full |=
-			tokens_put_text(v, (int32_t)n, true, &text) != 0;
+		w->is_full |= tokens_put_text(v, (int32_t)n, true, &text) != 0;
 	}
 	writer_raw(w, STR("{\"content\":"));
 	writer_json(w, buf_str(&text));
@@ -82,9 +82,8 @@ typedef int work_fn(struct serve *s, struct str body, struct writer *w,
 
 static void reply(const struct reading *r, struct str body, work_fn *work)
 {
-	auto_writer struct writer w;
+	auto_writer struct writer w = WRITER(LIMIT_ANSWER_BYTES);
 	struct err e = { 0 };
-	writer_init(&w, LIMIT_ANSWER_BYTES);
 	if (work(r->serve, body, &w, &e))
 		respond_error(r->x, &e);
 	else

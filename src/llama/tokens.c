@@ -46,7 +46,8 @@ int tokens_from_text(const struct llama_vocab *v, struct str text, int flags,
 		if (n >= 0)
 			break;
 		if (n == INT32_MIN)
-			return err_set(e, ERR_TOO_LARGE, "the text is too long");
+			return err_set(e, ERR_TOO_LARGE,
+				       "the text is too long");
 		room = -n;
 	}
 	out->n += (size_t)n;
@@ -57,7 +58,8 @@ int tokens_put_text(const struct llama_vocab *v, int32_t id, bool special,
 		    struct buf *out)
 {
 	char small[256];
-	int32_t n = llama_token_to_piece(v, id, small, sizeof small, 0, special);
+	int32_t n =
+		llama_token_to_piece(v, id, small, sizeof small, 0, special);
 	if (n >= 0)
 		return buf_put(out, small, (size_t)n);
 	auto_free char *large = xcalloc((size_t)-n, 1);

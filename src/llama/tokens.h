@@ -21,8 +21,10 @@ void tokens_push(struct tokens *t, int32_t id);
 size_t tokens_common(const struct tokens *a, const struct tokens *b);
 
 enum tokens_flags {
-	TOKENS_ADD_SPECIAL = 1,	  /* begin and end marks, where the model wants them */
-	TOKENS_PARSE_SPECIAL = 2, /* "<|im_end|>" is that token and not its letters */
+	TOKENS_ADD_SPECIAL =
+		1, /* begin and end marks, where the model wants them */
+	TOKENS_PARSE_SPECIAL =
+		2, /* "<|im_end|>" is that token and not its letters */
 };
 /* Appends the tokens of `text`. -1: more text than can be counted. */
 must_use int tokens_from_text(const struct llama_vocab *v, struct str text,

@@ -37,9 +37,9 @@ static void end_line(void)
 	if (is_error && !said.complaint[0])
 		snprintf(said.complaint, sizeof said.complaint, "%.*s",
 			 STR_ARG(line));
-	log_relay(is_error			       ? LOG_ERROR
+	log_relay(is_error			      ? LOG_ERROR
 		  : said.level == GGML_LOG_LEVEL_WARN ? LOG_WARN
-						       : LOG_DEBUG,
+						      : LOG_DEBUG,
 		  "llama.cpp", line);
 }
 
@@ -206,8 +206,8 @@ int weights_load(const struct weights_options *o, struct weights **out,
 	if (o->n_paths == 1)
 		w->model = llama_model_load_from_file(o->paths[0], p);
 	else
-		w->model = llama_model_load_from_splits(
-			(const char **)o->paths, o->n_paths, p);
+		w->model = llama_model_load_from_splits((const char **)o->paths,
+							o->n_paths, p);
 	if (!w->model)
 		return weights_complaint(ERR_CORRUPT, e);
 	if (check_kind(w, e))

@@ -3,12 +3,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void writer_init(struct writer *w, size_t max_bytes)
-{
-	w->is_full = false;
-	buf_init(&w->buf, max_bytes);
-}
-
 void writer_fini(struct writer *w)
 {
 	buf_fini(&w->buf);

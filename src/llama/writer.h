@@ -10,9 +10,10 @@ struct writer {
 	bool is_full;
 };
 
-void writer_init(struct writer *w, size_t max_bytes);
-void writer_fini(struct writer *w);
+/* `auto_writer struct writer w = WRITER(most);` for locals. */
+#define WRITER(max_bytes) ((struct writer){ .buf = { .max = (max_bytes) } })
 #define auto_writer __attribute__((cleanup(writer_fini)))
+void writer_fini(struct writer *w);
 void writer_clear(struct writer *w);
 
 void writer_put(struct writer *w, const char *fmt, ...) printf_like(2, 3);

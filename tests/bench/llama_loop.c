@@ -61,8 +61,7 @@ static int measure(struct weights *w, int n_tokens, int threads,
 	double prompt_s = (double)(first - start) / 1e9;
 	double answer_s = (double)(timer_now_ns() - first) / 1e9;
 	printf("tokens=%d threads=%d prompt_per_s=%.1f tokens_per_s=%.1f\n",
-	       n_tokens, threads,
-	       (double)(t.n - (size_t)n_tokens) / prompt_s,
+	       n_tokens, threads, (double)(t.n - (size_t)n_tokens) / prompt_s,
 	       (n_tokens - 1) / answer_s);
 	llama_free(c);
 	sizing_free_threads(pool);
