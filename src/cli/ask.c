@@ -50,14 +50,6 @@ static int too_long(struct err *e)
 		       "the conversation is too long; begin a new one");
 }
 
-static int on_nothing(void *ctx, struct str piece, struct err *e)
-{
-	(void)ctx;
-	(void)piece;
-	(void)e;
-	return 0;
-}
-
 static int prepare_preload(struct ask *a)
 {
 	a->preload_request = (struct call_request){ .method = "POST",
@@ -73,7 +65,7 @@ int ask_preload(struct ask *a, struct err *e)
 {
 	if (prepare_preload(a))
 		return too_long(e);
-	return call_stream(a->call, &a->preload_request, on_nothing, NULL, e)
+	return call_stream(a->call, &a->preload_request, NULL, NULL, e)
 		       ? explain(a, e)
 		       : 0;
 }

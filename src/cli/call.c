@@ -164,7 +164,7 @@ static void on_body(void *ctx, struct str piece)
 {
 	struct exchange *x = ctx;
 	if (x->status / 100 == 2) {
-		if (x->fn(x->ctx, piece, x->e))
+		if (x->fn && x->fn(x->ctx, piece, x->e))
 			stop(x, -1);
 		return;
 	}
@@ -304,14 +304,6 @@ int call_json(struct call *c, const char *method, const char *path,
 	return 0;
 }
 
-static int on_nothing(void *ctx, struct str piece, struct err *e)
-{
-	(void)ctx;
-	(void)piece;
-	(void)e;
-	return 0;
-}
-
 static void on_posted(uv_timer_t *t)
 {
 	uv_stop(t->loop);
@@ -321,9 +313,7 @@ void call_post(struct call *c, const struct call_request *r)
 {
 	assert(!c->posted);
 	c->posted = xcalloc(1, sizeof *c->posted);
-	*c->posted = (struct exchange){
-		.c = c, .r = r, .fn = on_nothing, .e = &c->posted_err
-	};
+	*c->posted = (struct exchange){ .c = c, .r = r, .e = &c->posted_err };
 	start(c->posted);
 	uv_timer_start(&c->timer, on_posted, POST_MS, 0);
 	uv_run(&c->loop, UV_RUN_DEFAULT);

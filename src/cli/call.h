@@ -38,7 +38,8 @@ enum call_outcome { CALL_INTERRUPTED = 1 };
 
 /* Gets each piece of a 2xx answer; -1 with *e set ends the call. */
 typedef int (*call_piece_fn)(void *ctx, struct str piece, struct err *e);
-/* May give CALL_INTERRUPTED, if the request says so. */
+/* `fn` NULL: nobody reads the answer. May give CALL_INTERRUPTED, if the request
+ * says so. */
 must_use int call_stream(struct call *c, const struct call_request *r,
 			 call_piece_fn fn, void *ctx, struct err *e);
 /* The whole answer as text. */

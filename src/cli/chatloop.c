@@ -4,7 +4,7 @@
 #include "cli/prompt.h"
 #include "cli/term.h"
 
-#include <stdio.h>
+#include <signal.h>
 
 static const char help[] =
 	"/? or /help       Show this\n"
@@ -27,6 +27,8 @@ static void question(struct ask *a, const struct prompt *p)
 {
 	struct err why;
 	int outcome = ask_question(a, str_of(prompt_text(p)), true, &why);
+	/* Ctrl-C a moment too late must not end the program. */
+	signal(SIGINT, SIG_IGN);
 	if (outcome < 0) {
 		auto_free char *line = term_cell(str_of(why.msg));
 		term_printf("Error: %s\n", line);
@@ -102,6 +104,7 @@ int chatloop_run(struct ask *a, struct err *e)
 	if (lineedit_open(file, &l, e))
 		return -1;
 	prompt_init(&p);
+	signal(SIGINT, SIG_IGN);
 	term_printf("Send a message (/? for help)\n");
 	ask_begin_preload(a);
 	loop(a, l, &p);

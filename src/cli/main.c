@@ -13,13 +13,6 @@
 /* A shell that waits for candidates must not hang. */
 #define COMPLETE_MS 1000
 
-static int on_text(void *ctx, struct str piece, struct err *e)
-{
-	return buf_put(ctx, piece.p, piece.n)
-		       ? err_set(e, ERR_TOO_LARGE, "too many models")
-		       : 0;
-}
-
 /* The names of the store; none if the server is not there or slow. */
 static void put_model_names(struct buf *out)
 {
@@ -31,11 +24,11 @@ static void put_model_names(struct buf *out)
 	json_t *model, *tag;
 	buf_init(&text, COMPLETE_BYTES);
 	if (call_open(&c, &unused) ||
-	    call_stream(c,
-			&(struct call_request){ .method = "GET",
-						.path = "/models",
-						.limit_ms = COMPLETE_MS },
-			on_text, &text, &unused) ||
+	    call_text(c,
+		      &(struct call_request){ .method = "GET",
+					      .path = "/models",
+					      .limit_ms = COMPLETE_MS },
+		      &text, &unused) ||
 	    json_parse(buf_str(&text), &models, &unused))
 		return;
 	json_array_foreach(models, i, model)

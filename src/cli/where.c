@@ -15,6 +15,14 @@ static const char *variable(const char *name)
 	return value && *value ? value : NULL;
 }
 
+static int no_tls(const char *what, struct err *e)
+{
+	return err_set(e, ERR_INVALID,
+		       "%s: https is not supported yet in this version; give "
+		       "an http:// or unix:/ address",
+		       what);
+}
+
 static int set(struct where *w, enum where_kind kind, const char *text,
 	       struct err *e)
 {
@@ -23,10 +31,7 @@ static int set(struct where *w, enum where_kind kind, const char *text,
 	if (url_parse_base(text, &w->base, e))
 		return -1;
 	if (w->base.is_tls)
-		return err_set(e, ERR_INVALID,
-			       "%s: https is not supported yet in this "
-			       "version; give an http:// or unix:/ address",
-			       text);
+		return no_tls(text, e);
 	return 0;
 }
 
@@ -56,7 +61,11 @@ int where_find(struct where *out, struct err *e)
 	const char *host = variable(HOST_VARIABLE);
 	auto_free char *own = paths_socket();
 	const char *const sockets[] = { own, PATHS_SYSTEM_SOCKET };
+	const char *tls = variable("MODEL_RUNNER_TLS");
 	*out = (struct where){ 0 };
+	/* Who asks for it must not be served without. */
+	if (tls && (!strcmp(tls, "true") || !strcmp(tls, "1")))
+		return no_tls("MODEL_RUNNER_TLS", e);
 	if (host)
 		return set(out, WHERE_HOST, host, e)
 			       ? err_wrap(e, HOST_VARIABLE)

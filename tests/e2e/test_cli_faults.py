@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 
+import pexpect
 import pytest
 
 from cli_fixtures import CLI, DONE, STOP, Cli, delta, environment, fake_server
@@ -117,6 +118,10 @@ def test_a_host_that_cannot_be_used_is_named(tmp_path, host):
     assert "MODEL_RUNNER_HOST" in line
     if host.startswith("https"):
         assert "https is not supported yet" in line
+
+
+def test_tls_that_is_asked_for_is_not_left_out(tmp_path):
+    assert "https is not supported yet" in Cli(tmp_path, "x:1", MODEL_RUNNER_TLS="true").err("ls")
 
 
 def test_nobody_at_the_named_host(tmp_path):
@@ -576,6 +581,34 @@ def test_docker_runs_the_plugin(against, docker):
     r = docker(cli.env, "model", "--help")
     assert b"Usage:  docker model COMMAND" in r.stdout, r
     assert b"Docker Model Runner" in docker(cli.env, "--help").stdout
+
+
+def test_a_chat_through_docker_survives_ctrl_c(against, docker, tmp_path):
+    """docker gets the signal too, and gives up on a plugin after three."""
+    cut = []
+
+    def slow(h):
+        if h.headers.get("X-Preload-Only"):
+            h.reply(200, b"")
+            return
+        h.stream(delta("thinking"), end=False)
+        h.connection.settimeout(20)
+        cut.append(h.connection.recv(1) == b"")
+    cli, _ = against(chat_routes(slow))
+    t = pexpect.spawn("docker", ["model", "run", "m"], timeout=20, encoding="utf-8", echo=False,
+                      env={**cli.env, "DOCKER_CONFIG": str(tmp_path / "config")})
+    t.expect("> ")
+    for i in range(5):
+        t.send("hi\r")
+        t.expect("thinking")
+        t.sendintr()
+        t.expect("> ")
+        t.sendintr()
+        t.expect(r"Use Ctrl \+ d")
+        t.expect("> ")
+    t.sendeof()
+    t.wait()
+    assert t.exitstatus == 0 and cut == [True] * 5
 
 
 def test_docker_completes_through_the_plugin(against, docker):
