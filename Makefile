@@ -49,7 +49,7 @@ tsan: ## build/tsan: with ThreadSanitizer
 clang: ## build/clang: the second compiler
 release dev asan tsan clang: needs
 	@cmake -G Ninja -S . -B build/$@ $(flags_$@) \
-		-DLLAMA=$(LLAMA) --log-level=NOTICE
+		-DLLAMA=$(LLAMA) >/dev/null
 	@ninja -C build/$@
 
 needs:

@@ -2,6 +2,7 @@
 # of files that `make uninstall` takes away.
 install(TARGETS modeld docker-model DESTINATION bin)
 if(TARGET modeld-llama)
+  # The engine's libraries lie in a folder beside the program.
   set_target_properties(modeld-llama PROPERTIES INSTALL_RPATH $ORIGIN/lib)
   install(TARGETS modeld-llama DESTINATION libexec/modeld)
   install(FILES ${LLAMA_RUNTIME} DESTINATION libexec/modeld/lib)
