@@ -8,23 +8,37 @@
 
 #define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
 
-static void a_config_of_docker_model_runner_keeps_its_bytes(void **state)
+/* Reads a golden file, writes it again and compares. */
+static struct model_config *read_golden(const char *name, struct buf *again)
+{
+	struct err e;
+	char path[100], text[4096] = "";
+	struct model_config *c = NULL;
+	snprintf(path, sizeof path, "tests/data/store/%s", name);
+	FILE *f = fopen(path, "r");
+	if (!f)
+		fail_msg("%s: run the tests from the top of the tree", path);
+	assert_true(fread(text, 1, sizeof text - 1, f) > 0);
+	fclose(f);
+	assert_int_equal(model_config_parse(str_of(text), &c, &e), 0);
+	assert_int_equal(model_config_write(c, again), 0);
+	assert_string_equal(again->p, text);
+	return c;
+}
+
+static void configs_of_docker_model_runner_keep_their_bytes(void **state)
 {
 	(void)state;
-	struct err e;
-	char text[2048] = "";
-	FILE *f = fopen("tests/data/store/config-dummy.json", "r");
-	assert_non_null(f);
-	assert_in_range(fread(text, 1, sizeof text - 1, f), 800, 900);
-	fclose(f);
-
-	auto_(model_config) c = NULL;
-	auto_buf struct buf again;
-	buf_init(&again, LIMIT_CONFIG_BLOB_BYTES);
-	assert_int_equal(model_config_parse(str_of(text), &c, &e), 0);
-	assert_int_equal(model_config_write(c, &again), 0);
-	assert_string_equal(again.p, text);
-
+	auto_buf struct buf text;
+	buf_init(&text, LIMIT_CONFIG_BLOB_BYTES);
+	auto_(model_config) real = read_golden("config-smollm2.json", &text);
+	/* As its manifest says. */
+	struct digest d = digest_of(buf_str(&text));
+	assert_string_equal(d.hex, "3f57370b9d27dbf21495468c3698e1aa48ed0c93bb7"
+				   "63d77cfb17a644e3a8431");
+	assert_int_equal(real->context_size, 8192);
+	buf_clear(&text);
+	auto_(model_config) c = read_golden("config-dummy.json", &text);
 	assert_false(c->is_cncf);
 	assert_int_equal(c->created_s, 1795363390);
 	assert_string_equal(c->size, "864B");
@@ -137,7 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
-			a_config_of_docker_model_runner_keeps_its_bytes),
+			configs_of_docker_model_runner_keep_their_bytes),
 		cmocka_unit_test(all_three_forms_are_read),
 		cmocka_unit_test(wrong_configs_are_refused),
 		cmocka_unit_test(strings_are_escaped_as_go_does),
