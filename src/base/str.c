@@ -20,17 +20,6 @@ bool str_ends(struct str a, const char *suffix)
 	return a.n >= n && memcmp(a.p + a.n - n, suffix, n) == 0;
 }
 
-struct str str_head(struct str a, size_t n)
-{
-	return (struct str){ a.p, MIN(n, a.n) };
-}
-
-struct str str_tail(struct str a, size_t n)
-{
-	n = MIN(n, a.n);
-	return (struct str){ a.p + n, a.n - n };
-}
-
 struct str str_trim(struct str a)
 {
 	while (a.n && (a.p[0] == ' ' || a.p[0] == '\t'))

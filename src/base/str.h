@@ -34,8 +34,17 @@ bool str_eq_nocase(struct str a, const char *z);
 bool str_starts(struct str a, const char *prefix);
 bool str_ends(struct str a, const char *suffix);
 /* The first n bytes, or all; and what comes after them. */
-struct str str_head(struct str a, size_t n);
-struct str str_tail(struct str a, size_t n);
+static inline struct str str_head(struct str a, size_t n)
+{
+	return (struct str){ a.p, MIN(n, a.n) };
+}
+
+static inline struct str str_tail(struct str a, size_t n)
+{
+	n = MIN(n, a.n);
+	return (struct str){ n ? a.p + n : a.p, a.n - n };
+}
+
 /* Without spaces and tabs at either end. */
 struct str str_trim(struct str a);
 /* Index of the first / last `c`, or -1. */

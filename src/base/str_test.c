@@ -35,6 +35,9 @@ static void no_text_is_the_empty_text(void **state)
 	struct str none = str_of(NULL);
 	assert_int_equal(none.n, 0);
 	assert_true(str_eq_nocase((struct str){ "", 0 }, ""));
+	assert_int_equal(str_head(none, 1).n, 0);
+	assert_int_equal(str_tail(none, 1).n, 0);
+	assert_int_equal(str_trim(none).n, 0);
 	assert_int_equal(str_find(none, 'a'), -1);
 	assert_int_equal(str_find_last(none, 'a'), -1);
 	assert_true(str_is_utf8(none));

@@ -224,7 +224,8 @@ int chunk_decode(struct chunk_decoder *d, struct str *in, struct str *data,
 		}
 		if (step(d, (unsigned char)in->p[0], e) || check_line(d, e))
 			return -1;
-		*in = str_tail(*in, 1);
+		in->p++;
+		in->n--;
 	}
 	return d->state == OVER ? CHUNK_DONE : CHUNK_MORE;
 }

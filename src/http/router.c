@@ -38,6 +38,16 @@ static bool take_rest(struct str *path, size_t leave, struct str *taken)
 	return true;
 }
 
+/* Most rows differ from a path before their first parameter; told so without
+ * taking either apart. */
+static bool may_fit(const char *pattern, struct str path)
+{
+	size_t i = 0;
+	while (i < path.n && pattern[i] == path.p[i] && pattern[i] != '{')
+		i++;
+	return pattern[i] == '{' || (!pattern[i] && i == path.n);
+}
+
 static bool fits(const char *pattern, struct str path,
 		 struct str params[ROUTER_PARAMS])
 {
@@ -85,7 +95,8 @@ int router_find(const struct route *rows, size_t n, enum http_method method,
 	if (!str_starts(path, "/"))
 		return ROUTER_NO_PATH;
 	for (size_t i = 0; i < n; i++) {
-		if (!fits(rows[i].pattern, path, out->params))
+		if (!may_fit(rows[i].pattern, path) ||
+		    !fits(rows[i].pattern, path, out->params))
 			continue;
 		if (answers(&rows[i], method)) {
 			out->route = &rows[i];
