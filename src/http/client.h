@@ -40,8 +40,9 @@ struct http_call_fns {
 	void (*on_head)(void *ctx, const struct http_head *h);
 	/* A piece of the body, chunked coding removed. */
 	void (*on_body)(void *ctx, struct str piece);
-	/* The end, exactly once: 0 whole, -1 with *e (ERR_ENGINE: refused, cut,
-	 * not HTTP; ERR_ENGINE_SLOW: no first byte in time). */
+	/* The end, exactly once: 0 whole, -1 with *e (ERR_REFUSED: nobody
+	 * listens there; ERR_ENGINE: cut, not HTTP; ERR_ENGINE_SLOW: no first
+	 * byte in time). */
 	void (*on_end)(void *ctx, int outcome, const struct err *e);
 	/* Only with body_is_streamed: send the next piece with
 	 * http_call_write() and, at last, http_call_finish(). */

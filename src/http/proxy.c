@@ -224,11 +224,12 @@ static void on_body(void *ctx, struct str piece)
 /* Ends an event stream with an error. */
 static void end_with_error(struct proxy *p, struct str json)
 {
-	if (p->is_inside)
-		forward(p, STR("\n\n"));
-	forward(p, STR("data: "));
-	forward(p, json);
-	forward(p, STR("\n\n" SSE_DONE));
+	auto_buf struct buf b;
+	buf_init(&b, json.n + 64);
+	int full = p->is_inside ? buf_puts(&b, "\n\n") : 0;
+	full = full || sse_put(&b, json) || buf_puts(&b, SSE_DONE);
+	assert(!full);
+	forward(p, buf_str(&b));
 	exchange_end(p->x);
 }
 
