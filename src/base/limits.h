@@ -68,7 +68,8 @@
 /* OCI: the specification asks registries to take manifests up to 4 MiB. */
 #define LIMIT_MANIFEST_BYTES (4u << 20)
 #define LIMIT_CONFIG_BLOB_BYTES (16u << 20)
-#define LIMIT_INDEX_BYTES (256u << 20)
+/* models.json: about 400 bytes a model. */
+#define LIMIT_INDEX_BYTES (64u << 20)
 /* What is remembered of models' manifests and configs; one takes some 4 KiB. */
 #define LIMIT_CATALOG_CACHE_BYTES (16u << 20)
 #define LIMIT_LAYERS 10000

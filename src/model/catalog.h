@@ -2,7 +2,7 @@
  *
  * Follows the store's index: a look-up costs one stat(2) and a binary search
  * (a few microseconds) while nothing changes, in this or another process; after
- * a change the index is read again (10,000 models: some 20 ms). The first look
+ * a change the index is read again (10,000 models: some 80 ms). The first look
  * at a model reads its manifest and config, two small files; a bounded cache
  * keeps them.
  *

@@ -307,6 +307,36 @@ static void strings_are_limited(void **state)
 	}
 }
 
+static void keys_and_all_texts_together_are_limited(void **state)
+{
+	(void)state;
+	struct err e;
+	for (size_t n = LIMIT_GGUF_KEY_BYTES; n <= LIMIT_GGUF_KEY_BYTES + 1;
+	     n++) {
+		auto_(gguf) g = NULL;
+		auto_free char *key = xcalloc(1, n + 1);
+		memset(key, 'k', n);
+		BUILD(b);
+		make_start(&b, 0, 1);
+		make_text(&b, key, "");
+		assert_int_equal(read_bytes(&b, b.n, &g, &e),
+				 n > LIMIT_GGUF_KEY_BYTES ? -1 : 0);
+	}
+	/* Two texts and their keys of one letter. */
+	for (size_t n = LIMIT_GGUF_METADATA_BYTES / 2 - 1;
+	     n <= LIMIT_GGUF_METADATA_BYTES / 2; n++) {
+		auto_(gguf) g = NULL;
+		auto_free char *text = xcalloc(1, n + 1);
+		memset(text, 't', n);
+		BUILD(b);
+		make_start(&b, 0, 2);
+		make_text(&b, "a", text);
+		make_text(&b, "b", text);
+		assert_int_equal(read_bytes(&b, b.n, &g, &e),
+				 n == LIMIT_GGUF_METADATA_BYTES / 2 ? -1 : 0);
+	}
+}
+
 static void numbers_are_shortened_for_people(void **state)
 {
 	(void)state;
@@ -350,6 +380,7 @@ int main(void)
 		cmocka_unit_test(wrong_values_are_refused),
 		cmocka_unit_test(wrong_tensors_are_refused),
 		cmocka_unit_test(strings_are_limited),
+		cmocka_unit_test(keys_and_all_texts_together_are_limited),
 		cmocka_unit_test(numbers_are_shortened_for_people),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,23 @@ static void strings_are_escaped_as_go_does(void **state)
 		"\"},\"rootfs\":{\"type\":\"rootfs\",\"diff_ids\":[]}}");
 }
 
+static void the_number_of_bytes_is_limited(void **state)
+{
+	(void)state;
+	static const char text[] = "{\"config\":{}}";
+	auto_free char *padded = xcalloc(1, LIMIT_CONFIG_BLOB_BYTES + 1);
+	memset(padded, ' ', LIMIT_CONFIG_BLOB_BYTES + 1);
+	memcpy(padded, text, sizeof text - 1);
+	for (size_t n = LIMIT_CONFIG_BLOB_BYTES;
+	     n <= LIMIT_CONFIG_BLOB_BYTES + 1; n++) {
+		struct err e;
+		auto_(model_config) c = NULL;
+		assert_int_equal(
+			model_config_parse((struct str){ padded, n }, &c, &e),
+			n > LIMIT_CONFIG_BLOB_BYTES ? -1 : 0);
+	}
+}
+
 static void a_bad_time_is_no_time(void **state)
 {
 	(void)state;
@@ -155,6 +172,7 @@ int main(void)
 		cmocka_unit_test(all_three_forms_are_read),
 		cmocka_unit_test(wrong_configs_are_refused),
 		cmocka_unit_test(strings_are_escaped_as_go_does),
+		cmocka_unit_test(the_number_of_bytes_is_limited),
 		cmocka_unit_test(a_bad_time_is_no_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,6 +206,19 @@ static void a_broken_index_is_said_and_not_replaced(void **state)
 	assert_file(f, "models.json", "{\"models\":[");
 }
 
+static void the_bytes_of_an_index_are_limited(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+	struct index *x = NULL;
+	for (off_t n = LIMIT_INDEX_BYTES; n <= LIMIT_INDEX_BYTES + 1; n++) {
+		assert_int_equal(truncate(path_of(f, "models.json"), n), 0);
+		assert_int_equal(store_index(f->store, &x, &e), -1);
+		bool is_too_large = strstr(e.msg, "is larger than") != NULL;
+		assert_int_equal(is_too_large, n > LIMIT_INDEX_BYTES);
+	}
+}
+
 static void a_blob_appears_only_when_it_is_right(void **state)
 {
 	struct fixture *f = *state;
@@ -552,6 +565,7 @@ int main(void)
 		TEST(a_store_can_be_created_several_folders_deep),
 		TEST(an_existing_index_is_kept_or_may_be_missing),
 		TEST(a_broken_index_is_said_and_not_replaced),
+		TEST(the_bytes_of_an_index_are_limited),
 		TEST(a_blob_appears_only_when_it_is_right),
 		TEST(a_blob_that_is_there_is_compared_and_not_written),
 		TEST(a_manifest_needs_all_its_blobs),
