@@ -344,11 +344,11 @@ static int read_file(struct options *o, bool must_exist, struct err *e)
 	auto_buf struct buf text;
 	char piece[4096];
 	ssize_t n;
+	buf_init(&text, LIMIT_CONFIG_FILE_BYTES);
 	if (fd < 0 && errno == ENOENT && !must_exist)
 		return 0;
 	if (fd < 0)
 		return err_sys(e, "read %s", o->config);
-	buf_init(&text, LIMIT_CONFIG_FILE_BYTES);
 	while ((n = read(fd, piece, sizeof piece)) > 0)
 		if (buf_put(&text, piece, (size_t)n))
 			return err_set(e, ERR_USAGE,
