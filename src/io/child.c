@@ -1,202 +1,212 @@
-/* A child is over when its process has ended and all three of its pipes are at
- * their end, so that the last lines of a crash come before on_exit. A
- * grandchild may hold a pipe open: after DRAIN_MS the rest is not waited for.
- *
- * libuv closes handles asynchronously; the memory goes with the last of them.
- */
 #include "io/child.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "io/timer.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
-#include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
-#define DRAIN_MS 500
-#define PIPES 3
+#define OUTPUTS (CHILD_EVENTS + 1)
+/* What a dead child may have left in its sockets and pipes; a grandchild that
+ * goes on writing is not read for ever. */
+#define LAST_READS 256
 
-struct lines {
+struct output {
+	uv_pipe_t uv;
 	struct child *child;
-	enum child_output from;
-	uv_pipe_t pipe;
-	struct buf line; /* the one that is not yet at its end */
-	bool is_open;
+	struct buf line; /* its beginning, until the rest comes */
 };
 
 struct child {
-	uv_process_t process;
-	uv_timer_t timer; /* the grace of a stop, then the drain of the pipes */
-	struct lines outputs[PIPES];
-	const struct child_fns *fns; /* NULL once the owner let go */
+	uv_process_t uv;
+	struct output outputs[OUTPUTS];
+	const struct child_fns *fns; /* NULL: the owner has let go */
 	void *ctx;
-	int status, signal;
-	bool has_exited;
-	bool is_over; /* on_exit was called, or will never be */
-	size_t n_handles;
+	struct timer kill;
+	int pid;
+	int handles; /* open in libuv */
+	bool is_over;
+	char bytes[4096]; /* being read */
 };
+
+/* ---- lines ---- */
+
+/* Gives false when the owner let go meanwhile. */
+static bool tell(struct output *o, struct str line)
+{
+	struct child *c = o->child;
+	if (c->fns && c->fns->on_line)
+		c->fns->on_line(c->ctx, (enum child_output)(o - c->outputs),
+				line);
+	return c->fns != NULL;
+}
+
+static bool tell_kept(struct output *o)
+{
+	struct buf line = o->line;
+	buf_init(&o->line, line.max);
+	bool goes_on = tell(o, buf_str(&line));
+	buf_fini(&line);
+	return goes_on;
+}
+
+static void take(struct output *o, struct str data)
+{
+	while (data.n) {
+		ptrdiff_t end = str_find(data, '\n');
+		size_t room = o->line.max - o->line.n;
+		size_t n = end < 0 ? data.n : (size_t)end;
+		bool is_whole = end >= 0 && n <= room;
+		n = MIN(n, room);
+		int full = buf_put(&o->line, data.p, n);
+		assert(!full);
+		data = str_tail(data, is_whole ? n + 1 : n);
+		if ((is_whole || (n == room && data.n)) && !tell_kept(o))
+			return;
+	}
+}
+
+/* ---- the end ---- */
 
 static void on_closed(uv_handle_t *h)
 {
 	struct child *c = h->data;
-	if (--c->n_handles)
-		return;
-	for (size_t i = 0; i < PIPES; i++)
-		buf_fini(&c->outputs[i].line);
-	free(c);
+	if (--c->handles == 0 && !c->fns)
+		free(c);
 }
 
-static void close_handle(void *handle)
+static void close_outputs(struct child *c)
 {
-	uv_handle_t *h = handle;
-	if (!uv_is_closing(h))
-		uv_close(h, on_closed);
-}
-
-static void close_all(struct child *c)
-{
-	for (size_t i = 0; i < PIPES; i++)
-		close_handle(&c->outputs[i].pipe);
-	close_handle(&c->timer);
-	close_handle(&c->process);
-}
-
-static void deliver(struct lines *l, struct str line)
-{
-	struct child *c = l->child;
-	if (c->fns && line.n)
-		c->fns->on_line(c->ctx, l->from, line);
-}
-
-static void over(struct child *c)
-{
-	if (c->is_over)
-		return;
-	c->is_over = true;
-	if (c->fns)
-		c->fns->on_exit(c->ctx, c->status, c->signal);
-}
-
-static void over_if_drained(struct child *c)
-{
-	for (size_t i = 0; i < PIPES; i++)
-		if (c->outputs[i].is_open)
-			return;
-	if (c->has_exited)
-		over(c);
-}
-
-/* What is at the line's end goes out; a line too long goes out in pieces. */
-static void take(struct lines *l, struct str data)
-{
-	while (data.n && l->child->fns) {
-		ptrdiff_t end = str_find(data, '\n');
-		struct str part = end < 0 ? data : str_head(data, (size_t)end);
-		size_t room = l->line.max - l->line.n;
-		bool is_whole = end >= 0 && part.n <= room;
-		part = str_head(part, room);
-		data = str_tail(data, part.n + (is_whole ? 1 : 0));
-		if (is_whole && !l->line.n) {
-			deliver(l, part);
-			continue;
-		}
-		if (buf_put(&l->line, part.p, part.n))
-			return; /* not possible: it was cut to the room */
-		if (!is_whole && l->line.n < l->line.max)
-			return;
-		deliver(l, buf_str(&l->line));
-		buf_clear(&l->line);
+	for (int i = 0; i < OUTPUTS; i++) {
+		uv_handle_t *h = (uv_handle_t *)&c->outputs[i].uv;
+		buf_release(&c->outputs[i].line);
+		if (!uv_is_closing(h))
+			uv_close(h, on_closed);
 	}
 }
+
+/* What it wrote before it ended is in the kernel now; all of it is taken, even
+ * when a grandchild keeps the other end open. */
+static void take_rest(struct output *o)
+{
+	struct child *c = o->child;
+	uv_os_fd_t fd;
+	if (uv_is_closing((uv_handle_t *)&o->uv) ||
+	    uv_fileno((uv_handle_t *)&o->uv, &fd) != 0)
+		return;
+	uv_read_stop((uv_stream_t *)&o->uv);
+	for (int i = 0; c->fns && i < LAST_READS; i++) {
+		ssize_t n = read(fd, c->bytes, sizeof c->bytes);
+		if (n <= 0)
+			break;
+		take(o, (struct str){ c->bytes, (size_t)n });
+	}
+	if (c->fns && o->line.n)
+		tell_kept(o);
+}
+
+static void on_exit_uv(uv_process_t *uv, int64_t status, int signal)
+{
+	struct child *c = container_of(uv, struct child, uv);
+	c->is_over = true;
+	timer_fini(&c->kill);
+	for (int i = 0; i < OUTPUTS && c->fns; i++)
+		take_rest(&c->outputs[i]);
+	close_outputs(c);
+	uv_close((uv_handle_t *)uv, on_closed);
+	if (c->fns)
+		c->fns->on_exit(c->ctx, (int)status, signal);
+}
+
+/* ---- reading ---- */
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 {
-	/* libuv reads into it and calls on_read before the next read. */
-	static char shared[LIMIT_READ_BYTES];
-	(void)h;
 	(void)suggested;
-	*out = uv_buf_init(shared, sizeof shared);
+	struct child *c = h->data;
+	*out = uv_buf_init(c->bytes, sizeof c->bytes);
 }
 
-static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
+static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
-	struct lines *l = container_of((uv_pipe_t *)s, struct lines, pipe);
-	if (n > 0) {
-		take(l, (struct str){ buf->base, (size_t)n });
-		return;
-	}
-	if (n == 0)
-		return;
-	uv_read_stop(s);
-	deliver(l, buf_str(&l->line));
-	buf_clear(&l->line);
-	l->is_open = false;
-	over_if_drained(l->child);
+	struct output *o = container_of(s, struct output, uv);
+	if (n > 0)
+		take(o, (struct str){ b->base, (size_t)n });
+	else if (n < 0) /* it closed this one, and may well go on */
+		uv_read_stop(s);
 }
 
-static void on_drained_enough(uv_timer_t *t)
+static void init_output(struct child *c, struct uv_loop_s *loop, int i)
 {
-	over(t->data);
+	struct output *o = &c->outputs[i];
+	int r = uv_pipe_init(loop, &o->uv, 0);
+	assert(r == 0);
+	c->handles++;
+	o->child = c;
+	o->uv.data = c;
+	buf_init(&o->line, i == CHILD_EVENTS ? LIMIT_WORKER_EVENT_BYTES
+					     : LIMIT_LOG_LINE_BYTES);
 }
 
-static void on_process_exit(uv_process_t *p, int64_t status, int sig)
+/* A pipe and no socket pair, which is what libuv would make: a program must be
+ * able to open /dev/stderr. */
+static int open_pipe(struct output *o, int *theirs, struct err *e)
 {
-	struct child *c = container_of(p, struct child, process);
-	c->has_exited = true;
-	c->status = (int)status;
-	c->signal = sig;
-	if (!c->fns) {
-		close_all(c);
-		return;
-	}
-	uv_timer_start(&c->timer, on_drained_enough, DRAIN_MS, 0);
-	over_if_drained(c);
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(e, "pipe");
+	*theirs = ends[1];
+	int r = uv_pipe_open(&o->uv, ends[0]);
+	if (r == 0)
+		return 0;
+	close(ends[0]);
+	return err_set(e, ERR_SYSTEM, "pipe: %s", uv_strerror(r));
 }
 
-static void init(struct child *c, uv_loop_t *loop)
-{
-	static const enum child_output order[PIPES] = { CHILD_STDOUT,
-							CHILD_STDERR,
-							CHILD_EVENTS };
-	for (size_t i = 0; i < PIPES; i++) {
-		struct lines *l = &c->outputs[i];
-		l->child = c;
-		l->from = order[i];
-		l->is_open = true;
-		buf_init(&l->line, l->from == CHILD_EVENTS
-					   ? LIMIT_WORKER_EVENT_BYTES
-					   : LIMIT_LOG_LINE_BYTES);
-		uv_pipe_init(loop, &l->pipe, 0);
-		l->pipe.data = c;
-	}
-	uv_timer_init(loop, &c->timer);
-	c->timer.data = c;
-	c->process.data = c;
-	c->n_handles = PIPES + 2;
-}
+/* ---- the start ---- */
 
-static int spawn(struct child *c, uv_loop_t *loop, char *const argv[],
-		 char *const env[])
+static int spawn(struct child *c, struct uv_loop_s *loop, char *const argv[],
+		 char *const env[], struct err *e)
 {
-	const uv_stdio_flags to_us = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
-	uv_stdio_container_t stdio[PIPES + 1] = {
+	auto_close int out = -1, err_out = -1;
+	if (open_pipe(&c->outputs[CHILD_STDOUT], &out, e) < 0 ||
+	    open_pipe(&c->outputs[CHILD_STDERR], &err_out, e) < 0)
+		return -1;
+	uv_stdio_container_t stdio[] = {
 		{ .flags = UV_IGNORE },
-		{ .flags = to_us },
-		{ .flags = to_us },
-		{ .flags = UV_CREATE_PIPE | UV_READABLE_PIPE |
-			   UV_WRITABLE_PIPE },
+		{ .flags = UV_INHERIT_FD, .data.fd = out },
+		{ .flags = UV_INHERIT_FD, .data.fd = err_out },
+		{ .flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE,
+		  .data.stream = (uv_stream_t *)&c->outputs[CHILD_EVENTS].uv },
 	};
-	for (size_t i = 0; i < PIPES; i++)
-		stdio[i + 1].data.stream = (uv_stream_t *)&c->outputs[i].pipe;
-	uv_process_options_t o = {
-		.exit_cb = on_process_exit,
+	uv_process_options_t how = {
+		.exit_cb = on_exit_uv,
 		.file = argv[0],
 		.args = (char **)argv,
 		.env = (char **)env,
-		.flags = UV_PROCESS_DETACHED,
-		.stdio_count = PIPES + 1,
+		.flags = UV_PROCESS_DETACHED, /* a process group of its own */
+		.stdio_count = ARRAY_LEN(stdio),
 		.stdio = stdio,
 	};
-	return uv_spawn(loop, &c->process, &o);
+	/* What we were started with may not be closed on exec. */
+	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+	int r = uv_spawn(loop, &c->uv, &how);
+	if (r != 0)
+		return err_set(e, ERR_SYSTEM, "start %s: %s", argv[0],
+			       uv_strerror(r));
+	c->pid = c->uv.pid;
+	return 0;
+}
+
+static void on_grace_over(void *ctx)
+{
+	struct child *c = ctx;
+	kill(-c->pid, SIGKILL);
 }
 
 int child_start(struct uv_loop_s *loop, char *const argv[], char *const env[],
@@ -204,40 +214,40 @@ int child_start(struct uv_loop_s *loop, char *const argv[], char *const env[],
 		struct err *e)
 {
 	struct child *c = xcalloc(1, sizeof *c);
-	init(c, loop);
-	int failed = spawn(c, loop, argv, env);
-	if (failed) {
-		close_all(c);
-		return err_set(e, ERR_SYSTEM, "run %s: %s", argv[0],
-			       uv_strerror(failed));
+	for (int i = 0; i < OUTPUTS; i++)
+		init_output(c, loop, i);
+	c->handles++;
+	c->uv.data = c;
+	if (spawn(c, loop, argv, env, e) < 0) {
+		/* libuv has initialised the handle only if it came so far. */
+		close_outputs(c);
+		if (c->uv.loop)
+			uv_close((uv_handle_t *)&c->uv, on_closed);
+		else
+			c->handles--;
+		return -1;
 	}
+	for (int i = 0; i < OUTPUTS; i++)
+		uv_read_start((uv_stream_t *)&c->outputs[i].uv, on_alloc,
+			      on_read);
 	c->fns = fns;
 	c->ctx = ctx;
-	for (size_t i = 0; i < PIPES; i++)
-		uv_read_start((uv_stream_t *)&c->outputs[i].pipe, on_alloc,
-			      on_read);
+	timer_init(&c->kill, loop, on_grace_over, c);
 	*out = c;
 	return 0;
 }
 
 int child_pid(const struct child *c)
 {
-	return c->process.pid;
-}
-
-static void on_grace_over(uv_timer_t *t)
-{
-	struct child *c = t->data;
-	if (!c->has_exited)
-		uv_process_kill(&c->process, SIGKILL);
+	return c->pid;
 }
 
 void child_stop(struct child *c, unsigned grace_ms)
 {
-	if (c->has_exited)
+	if (c->is_over)
 		return;
-	uv_process_kill(&c->process, SIGTERM);
-	uv_timer_start(&c->timer, on_grace_over, grace_ms, 0);
+	kill(-c->pid, SIGTERM);
+	timer_start(&c->kill, grace_ms);
 }
 
 void child_free(struct child *c)
@@ -245,12 +255,12 @@ void child_free(struct child *c)
 	if (!c)
 		return;
 	c->fns = NULL;
-	if (c->has_exited) {
-		close_all(c);
+	if (c->is_over) {
+		if (c->handles == 0)
+			free(c);
 		return;
 	}
-	/* The handle stays until the exit was seen, so that no zombie stays. */
-	for (size_t i = 0; i < PIPES; i++)
-		uv_read_stop((uv_stream_t *)&c->outputs[i].pipe);
-	uv_process_kill(&c->process, SIGKILL);
+	/* libuv reaps it; then the last handle goes, and the memory. */
+	kill(-c->pid, SIGKILL);
+	close_outputs(c);
 }
