@@ -101,8 +101,8 @@ int url_parse_target(struct str target, struct arena *a, struct url_target *out,
 		path = STR("/");
 	if (!str_starts(path, "/") || str_find(rest, '#') >= 0)
 		return err_set(e, ERR_INVALID,
-			       "the request target must be a "
-			       "path that starts with '/'");
+			       "the request target must be a path that starts "
+			       "with '/' and has no '#'");
 	char *text = arena_alloc(a, path.n + 1);
 	size_t n;
 	if (!decode(path, false, text, &n))
@@ -119,10 +119,10 @@ bool url_query_get(struct str query, const char *name, struct arena *a,
 		   struct str *out)
 {
 	struct str pair;
+	char *text = arena_alloc(a, query.n + 1);
 	while (str_split(&query, '&', &pair)) {
 		ptrdiff_t eq = str_find(pair, '=');
 		size_t key_n = eq < 0 ? pair.n : (size_t)eq;
-		char *text = arena_alloc(a, pair.n + 1);
 		size_t n;
 		if (!decode(str_head(pair, key_n), true, text, &n) ||
 		    !str_eq((struct str){ text, n }, name))
