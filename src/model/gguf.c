@@ -176,7 +176,6 @@ static int take_start(struct header *h, uint64_t *n_pairs)
 				       : "this GGUF file is for big-endian "
 					 "machines (version %#" PRIx64 ")",
 			       version);
-	g->version = (uint32_t)version;
 	if (gguf_reader_uint(&h->r, 8, &g->n_tensors) ||
 	    gguf_reader_uint(&h->r, 8, n_pairs))
 		return -1;

@@ -11,7 +11,6 @@
 
 struct gguf {
 	struct arena arena; /* owns what the pointers below point to */
-	uint32_t version;
 	uint64_t n_tensors;
 	uint64_t elements;	  /* of all tensors: the parameters */
 	uint64_t tensor_bytes;	  /* without padding */

@@ -68,11 +68,6 @@ void store_free(struct store *s)
 	free(s);
 }
 
-const char *store_dir(const struct store *s)
-{
-	return s->folder.path;
-}
-
 /* ---- reading ---- */
 
 static int read_verified(struct store *s, const char *sub,

@@ -23,8 +23,6 @@ enum store_outcome { STORE_ABSENT = 1 };
 must_use int store_open(const char *dir, struct store **out, struct err *e);
 void store_free(struct store *s);
 BASE_AUTO(store);
-/* The folder, absolute. */
-const char *store_dir(const struct store *s);
 
 /* ---- reading: each a few system calls, no lock ---- */
 

@@ -168,7 +168,7 @@ static void a_store_can_be_created_several_folders_deep(void **state)
 	struct err e;
 	auto_(store) s = NULL;
 	assert_int_equal(store_open(path_of(f, "a/b/c/"), &s, &e), 0);
-	assert_true(str_ends(str_of(store_dir(s)), "/a/b/c"));
+	assert_file(f, "a/b/c/models.json", "{\n  \"models\": []\n}");
 	write_text(f, "file", "x");
 	struct store *none = NULL;
 	assert_int_equal(store_open(path_of(f, "file/x"), &none, &e), -1);
