@@ -5,12 +5,14 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "io/timer.h"
 #include "llama/batch_priv.h"
 #include "llama/sizing.h"
 #include "llama/weights.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <time.h>
 #include <uv.h>
 
 static struct batch_task *task_of(struct list *link)
@@ -36,6 +38,30 @@ void batch_add(struct batch *b, llama_token token, size_t pos, llama_seq_id seq,
 	b->batch.n_seq_id[i] = 1;
 	b->batch.seq_id[i][0] = seq;
 	b->batch.logits[i] = has_row;
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int batch_compute(struct batch *b)
+{
+	uint64_t wall = timer_now_ns(), cpu = cpu_ns();
+	int rc = llama_decode(b->ctx, b->batch);
+	if (rc)
+		return rc;
+	llama_synchronize(b->ctx);
+	uint64_t now = timer_now_ns();
+	int was = b->pace.now;
+	if (b->is_paced &&
+	    pace_step(&b->pace, now - wall, cpu_ns() - cpu, now) != was) {
+		log_debug("threads changed from=%d to=%d", was, b->pace.now);
+		llama_set_n_threads(b->ctx, b->pace.now, b->pace.now);
+	}
+	return 0;
 }
 
 static void post(struct batch *b, struct out *o)
@@ -243,6 +269,8 @@ static int context_init(struct batch *b, const struct batch_options *o,
 	b->facts.context = size.context;
 	b->facts.slots = size.slots;
 	b->facts.threads = size.threads;
+	pace_init(&b->pace, size.threads);
+	b->is_paced = !ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU);
 	b->facts.is_embedding = size.is_embedding;
 	b->max_tokens = (int)p.n_batch;
 	b->max_rows = p.n_outputs_max ? (int)p.n_outputs_max : (int)p.n_batch;

@@ -3,6 +3,7 @@
 #pragma once
 #include "base/list.h"
 #include "llama/batch.h"
+#include "llama/pace.h"
 
 #include <llama.h>
 #include <pthread.h>
@@ -87,6 +88,8 @@ struct batch {
 	struct list active; /* batch_task.link; with a slot, oldest first */
 	struct slot *slots;
 	struct llama_batch batch;
+	struct pace pace;
+	bool is_paced;	  /* all is computed by this machine's cores */
 	int max_tokens;	  /* of one batch */
 	int max_rows;	  /* rows of logits in one batch */
 	bool shares;	  /* cells can be cut and shared between slots */
@@ -103,6 +106,9 @@ void batch_tell_vector(struct batch_task *t, float *vector);
 void batch_tell_end(struct batch_task *t, enum batch_end why);
 void batch_add(struct batch *b, llama_token token, size_t pos, llama_seq_id seq,
 	       bool has_row);
+
+/* Computes the batch; what llama_decode() gives. */
+int batch_compute(struct batch *b);
 
 /* ---- one step of work; false: there was nothing to do ---- */
 bool decode_step(struct batch *b);

@@ -297,13 +297,12 @@ bool decode_step(struct batch *b)
 	for (int i = 0; i < b->facts.slots; i++)
 		n_answers += b->slots[i].n_new == 1;
 	uint64_t start = timer_now_ns();
-	int rc = llama_decode(b->ctx, b->batch);
+	int rc = batch_compute(b);
 	if (rc == 1) {
 		make_room(b);
 	} else if (rc) {
 		fail_all(b, rc);
 	} else {
-		llama_synchronize(b->ctx);
 		measure(b, timer_now_ns() - start, n_answers);
 		harvest(b);
 	}

@@ -68,9 +68,7 @@ bool embed_step(struct batch *b)
 	atomic_store(&b->n_running, (size_t)n);
 	if (b->memory)
 		llama_memory_clear(b->memory, false);
-	int rc = llama_decode(b->ctx, b->batch);
-	if (!rc)
-		llama_synchronize(b->ctx);
+	int rc = batch_compute(b);
 	atomic_store(&b->n_running, 0);
 	list_each (it, &b->active)
 		finish(b, task_of(it), seq++, rc);
