@@ -6,6 +6,7 @@
 #include "api/access.h"
 #include "api/journal.h"
 #include "api/metrics.h"
+#include "base/json.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "model/catalog.h"
@@ -22,6 +23,7 @@ struct api {
 	struct journal *journal;
 	struct metrics *metrics;
 	struct access *access;
+	json_t *listen;	  /* where it listens, for GET /version: URLs */
 	bool has_metrics; /* serves GET /metrics */
 	bool is_draining; /* not ready for new work */
 };

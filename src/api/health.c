@@ -64,9 +64,11 @@ void health_ready(void *app, struct http_exchange *x,
 void health_version(void *app, struct http_exchange *x,
 		    const struct route_match *m)
 {
-	(void)app;
+	struct api *api = app;
 	(void)m;
-	reply_json(x, 200, json_pack("{s:s}", "version", MODELD_VERSION));
+	reply_json(x, 200,
+		   json_pack("{s:s,s:O}", "version", MODELD_VERSION, "listen",
+			     api->listen));
 }
 
 void health_metrics(void *app, struct http_exchange *x,

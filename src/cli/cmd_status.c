@@ -1,11 +1,8 @@
-#include "base/limits.h"
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/table.h"
 #include "cli/term.h"
 
-/* Another program at the port may take a request and say nothing. */
-#define PROBE_MS 1000
 #define CONTAINER_URL "http://model-runner.docker.internal"
 
 /* One member of GET /engines/status: "Running: llama.cpp b1234". */
@@ -58,52 +55,44 @@ static int show_engines(json_t *backends, struct err *e)
 	return table_print(t, e);
 }
 
-/* What programs on this host are given as base URL, less "/v1". */
-static const char *host_url(const struct where *w)
+/* What programs on this host are given as base URL, less "/v1": what the
+ * person named, else where the server says that it listens; NULL: on no port.
+ */
+static const char *host_url(const struct where *w, const json_t *listen)
 {
-	return w->kind == WHERE_HOST ? w->text : WHERE_PORT_URL;
+	size_t i;
+	json_t *url;
+	if (w->kind == WHERE_HOST)
+		return w->text;
+	json_array_foreach(
+		listen, i,
+		url) if (json_is_string(url) &&
+			 str_starts(str_of(json_string_value(url)),
+				    "http://")) return json_string_value(url);
+	return WHERE_PORT_URL;
 }
 
-static bool answers(const char *url)
+static void show_ways_in(const struct where *w, const json_t *listen)
 {
-	auto_(call) c = NULL;
-	auto_buf struct buf text;
-	struct err unused;
-	buf_init(&text, LIMIT_SMALL_BODY_BYTES);
-	return !call_open_url(url, &c, &unused) &&
-	       !call_text(c,
-			  &(struct call_request){ .method = "GET",
-						  .path = "/version",
-						  .limit_ms = PROBE_MS },
-			  &text, &unused);
-}
-
-/* The addresses that lead to the server; the one in use does. */
-static int show_ways_in(const struct where *w, struct err *e)
-{
-	static const char *const titles[] = { "WAY IN", "ADDRESS", "STATUS",
-					      NULL };
-	auto_(table) t = table_new(titles);
-	auto_free char *api = xasprintf("%s/v1", host_url(w));
-	bool is_host = w->kind != WHERE_SOCKET;
-	table_put(t, STR("OpenAI API"));
-	table_put(t, str_of(api));
-	table_put(t, is_host || answers(WHERE_PORT_URL) ? STR("Answers")
-							: STR("No answer"));
-	if (!is_host) {
-		table_put(t, STR("Socket"));
-		table_put(t, str_of(w->text));
-		table_put(t, STR("Answers"));
-	}
+	size_t i;
+	json_t *url;
+	const char *host = host_url(w, listen);
 	term_printf("\n");
-	return table_print(t, e);
+	if (host)
+		term_printf("OpenAI API:    %s/v1\n", host);
+	json_array_foreach(listen, i, url) if (json_is_string(url))
+		term_printf("%s%s\n", i ? "               " : "Listening on:  ",
+			    json_string_value(url));
 }
 
-static void show_json(const struct where *w, json_t *backends)
+static void show_json(const struct where *w, json_t *backends,
+		      const json_t *listen)
 {
+	const char *host = host_url(w, listen);
 	auto_free char *inside = xasprintf(
-		"%s/v1/", w->kind == WHERE_HOST ? w->text : CONTAINER_URL);
-	auto_free char *outside = xasprintf("%s/v1/", host_url(w));
+		"%s/v1/", w->kind == WHERE_HOST ? host : CONTAINER_URL);
+	auto_free char *outside =
+		host ? xasprintf("%s/v1/", host) : xstrdup("");
 	auto_json *all = json_pack(
 		"{s:b,s:o,s:s,s:s,s:s}", "running", backends != NULL,
 		"backends", backends ? json_incref(backends) : json_object(),
@@ -118,17 +107,27 @@ int cmd_status(const struct cmd_line *in, struct err *e)
 	bool as_json = cmd_is_set(in, "json");
 	auto_(call) c = NULL;
 	auto_json *backends = NULL;
+	auto_json *version = NULL;
+	struct err unused;
 	if (call_open(&c, e))
 		return -1;
 	int failed =
 		call_json(c, "GET", "/engines/status", STR(""), &backends, e);
+	/* Docker Model Runner itself does not tell where it listens. */
+	if (!failed &&
+	    call_json(c, "GET", "/version", STR(""), &version, &unused))
+		version = NULL;
+	const json_t *listen = json_object_get(version, "listen");
 	if (as_json)
-		show_json(call_where(c), backends);
+		show_json(call_where(c), backends, listen);
 	else
 		term_printf("Docker Model Runner is %srunning\n",
 			    failed ? "not " : "");
 	if (failed || as_json)
 		return failed;
 	term_printf("\n");
-	return show_engines(backends, e) ? -1 : show_ways_in(call_where(c), e);
+	if (show_engines(backends, e))
+		return -1;
+	show_ways_in(call_where(c), listen);
+	return 0;
 }

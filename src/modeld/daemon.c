@@ -140,8 +140,12 @@ static int listen_tcp(struct daemon *d, const char *ip, int port)
 		return port;
 	}
 	port = listener_port(w->listener);
-	log_info("listens address=%s%s%s:%d", strchr(ip, ':') ? "[" : "", ip,
-		 strchr(ip, ':') ? "]" : "", port);
+	const char *open = strchr(ip, ':') ? "[" : "";
+	const char *close = *open ? "]" : "";
+	log_info("listens address=%s%s%s:%d", open, ip, close, port);
+	json_array_append_new(
+		d->api.listen,
+		json_sprintf("http://%s%s%s:%d", open, ip, close, port));
 	return port;
 }
 
@@ -162,10 +166,13 @@ static void listen_unix(struct daemon *d, const char *path)
 	struct err e;
 	struct way *w = next_way(d, ACCESS_SOCKET);
 	make_parents(path);
-	if (listener_unix(&d->loop, path, 0660, on_accept, w, &w->listener, &e))
+	if (listener_unix(&d->loop, path, 0660, on_accept, w, &w->listener,
+			  &e)) {
 		log_error("does not listen: %s", e.msg);
-	else
-		log_info("listens socket=%s", path);
+		return;
+	}
+	log_info("listens socket=%s", path);
+	json_array_append_new(d->api.listen, json_sprintf("unix:%s", path));
 }
 
 static int listen_all(struct daemon *d, struct err *e)
@@ -317,6 +324,7 @@ static int start(struct daemon *d, struct err *e)
 	api->engines = &d->engines;
 	api->access = &d->access;
 	api->loop = &d->loop;
+	api->listen = json_array();
 	access_set_origins(&d->access, d->options->origins);
 	add_llama(d);
 	if (add_engines(d, e))
@@ -340,6 +348,7 @@ static void stop(struct daemon *d)
 	catalog_free(d->api.catalog);
 	store_free(d->api.store);
 	metrics_free(d->api.metrics);
+	json_decref(d->api.listen);
 	access_fini(&d->access);
 	if (d->run_dir)
 		rmdir(d->run_dir);

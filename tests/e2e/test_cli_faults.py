@@ -257,6 +257,7 @@ def test_ps_tells_how_long_a_model_stays(against):
 def test_df_and_status_in_dockers_format(against):
     cli, server = against({
         "GET /engines/df": {"models_disk_usage": 42, "default_backend_disk_usage": 19080000},
+        "GET /version": {"version": "1", "listen": ["http://127.0.0.1:7", "unix:/x"]},
         "GET /engines/status": {"vllm": "Not Installed: binary not found",
                                 "llama.cpp": "Running: llama.cpp unknown", "mlx": "Installing"}})
     assert cli.out("df") == ("TYPE              SIZE     \n"
@@ -268,8 +269,9 @@ def test_df_and_status_in_dockers_format(against):
         "llama.cpp  Running        llama.cpp unknown  \n"
         "vllm       Not Installed  binary not found   \n"
         "mlx        Installing                        \n\n"
-        "WAY IN      ADDRESS                    STATUS   \n"
-        f"OpenAI API  {server.url}/v1  Answers  \n")
+        f"OpenAI API:    {server.url}/v1\n"
+        "Listening on:  http://127.0.0.1:7\n"
+        "               unix:/x\n")
     assert json.loads(cli.out("status", "--json")) == {
         "running": True, "kind": "Docker Engine (Manual Install)",
         "backends": {"vllm": "Not Installed: binary not found",
