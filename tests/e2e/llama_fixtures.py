@@ -1,0 +1,147 @@
+"""modeld-llama by itself, on a Unix or TCP socket, with the real models.
+
+MODELD_LLAMA, TEXT_GGUF and EMBED_GGUF name other files than those in build/."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+
+import httpx
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("MODELD_BUILD", ROOT / "build" / "release"))
+LLAMA = pathlib.Path(os.environ.get("MODELD_LLAMA", BUILD / "modeld-llama"))
+MODELS = ROOT / "build" / "models"
+TEXT_GGUF = pathlib.Path(os.environ.get(
+    "TEXT_GGUF", MODELS / "SmolLM2-135M-Instruct-Q4_1.gguf"))
+EMBED_GGUF = pathlib.Path(os.environ.get(
+    "EMBED_GGUF", MODELS / "all-MiniLM-L6-v2-F16.gguf"))
+
+
+class Llama:
+    """A running modeld-llama. `ready` is its ready event."""
+
+    def __init__(self, folder, model, *args, listen=None):
+        self.folder = pathlib.Path(folder)
+        self.listen = listen or f"unix:{self.folder / 'llama.sock'}"
+        self.log_path = self.folder / "log"
+        self.events, theirs = socket.socketpair()
+        self.events.settimeout(120)
+        self.lines = self.events.makefile("r")
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [str(LLAMA), "--model", str(model), "--listen", self.listen,
+                 "--events-fd", str(theirs.fileno()), *map(str, args)],
+                stdout=log, stderr=log, pass_fds=[theirs.fileno()])
+        theirs.close()
+        self.told = []
+        self.ready = None
+        for line in self.lines:
+            self.told.append(json.loads(line))
+            if self.told[-1]["event"] in ("ready", "failed"):
+                break
+        if self.told and self.told[-1]["event"] == "ready":
+            self.ready = self.told[-1]
+            self.http = self.client()
+
+    def client(self):
+        if self.listen.startswith("unix:"):
+            return httpx.Client(transport=httpx.HTTPTransport(uds=self.listen[5:]),
+                                base_url="http://llama", timeout=120)
+        port = re.search(r"ready address=\S+ port=(\d+)", self.log()).group(1)
+        return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def event(self):
+        """The next event; None at the end."""
+        line = self.lines.readline()
+        return json.loads(line) if line else None
+
+    def post(self, path, **body):
+        return self.http.post(path, json=body)
+
+    def chat(self, text="Say hello.", **body):
+        body.setdefault("messages", [{"role": "user", "content": text}])
+        body.setdefault("temperature", 0)
+        body.setdefault("max_tokens", 16)
+        return self.post("/v1/chat/completions", **body)
+
+    def stream(self, path, **body):
+        """The chunks of a streamed answer; checks its framing."""
+        body["stream"] = True
+        chunks, done = [], False
+        with self.http.stream("POST", path, json=body) as r:
+            assert r.status_code == 200, r.read()
+            assert r.headers["content-type"].startswith("text/event-stream")
+            for line in r.iter_lines():
+                if not line or line.startswith(":"):
+                    continue
+                assert line.startswith("data: ") and not done
+                done = line == "data: [DONE]"
+                if not done:
+                    chunks.append(json.loads(line[6:]))
+        assert done
+        return chunks
+
+    def metric(self, name):
+        for line in self.http.get("/metrics").text.splitlines():
+            if line.startswith(f"modeld_llama_{name} "):
+                return float(line.split()[1])
+        raise KeyError(name)
+
+    def stop(self, expect=0):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self.events.close()
+        assert code == expect, f"exit status {code}: {self.log()}"
+        assert "Sanitizer" not in self.log() and "runtime error" not in self.log()
+
+
+def launch(tmp_path_factory, model, *args, **kw):
+    for path in (LLAMA, model):
+        if not path.exists():
+            pytest.fail(f"{path} is missing: run `make test`, which brings it")
+    return Llama(tmp_path_factory.mktemp("llama"), model, *args, **kw)
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory):
+    """The chat model, with a context small enough to be filled by tests."""
+    m = launch(tmp_path_factory, TEXT_GGUF, "--ctx-size", 2048, "--alias", "smollm2")
+    yield m
+    m.stop()
+
+
+@pytest.fixture(scope="session")
+def embedder(tmp_path_factory):
+    m = launch(tmp_path_factory, EMBED_GGUF, "--alias", "minilm")
+    yield m
+    m.stop()
+
+
+@pytest.fixture
+def spawn(tmp_path_factory):
+    """spawn(model, *args) gives a Llama of one's own; stopped at the end."""
+    started = []
+
+    def begin(model=TEXT_GGUF, *args, **kw):
+        started.append(launch(tmp_path_factory, model, *args, **kw))
+        return started[-1]
+
+    yield begin
+    for m in started:
+        if m.process.returncode is None:
+            m.stop()

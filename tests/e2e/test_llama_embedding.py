@@ -1,0 +1,156 @@
+"""modeld-llama with a model for embeddings."""
+
+import base64
+import concurrent.futures
+import struct
+
+import gguf
+import numpy as np
+import pytest
+
+from llama_fixtures import EMBED_GGUF, TEXT_GGUF, embedder, spawn  # noqa: F401
+
+CAT = "A cat sits on the mat."
+KITTEN = "A kitten rests on a rug."
+MARKET = "The stock market fell sharply today."
+
+
+def embed(m, value, **body):
+    r = m.post("/v1/embeddings", input=value, **body)
+    assert r.status_code == 200, r.text
+    return [np.array(d["embedding"]) for d in r.json()["data"]]
+
+
+def error(r, param, code=None):
+    assert r.status_code == 400, r.text
+    e = r.json()["error"]
+    assert e["param"] == param and e["code"] == code, e
+    return e
+
+
+def reference(ids):
+    """BERT's forward pass in numpy, from the weights in the GGUF file."""
+    t = {x.name: np.array(x.data, dtype=np.float32)
+         for x in gguf.GGUFReader(EMBED_GGUF).tensors}
+
+    def norm(x, name):
+        x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-12)
+        return x * t[name + ".weight"] + t[name + ".bias"]
+
+    def linear(x, name):
+        return x @ t[name + ".weight"].T + t[name + ".bias"]
+
+    def heads(x):
+        return x.reshape(len(x), 12, 32).transpose(1, 0, 2)
+
+    def gelu(x):
+        return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))
+
+    x = norm(t["token_embd.weight"][ids] + t["position_embd.weight"][:len(ids)]
+             + t["token_types.weight"][0], "token_embd_norm")
+    for i in range(6):
+        b = f"blk.{i}."
+        q, k, v = (heads(linear(x, b + "attn_" + n)) for n in "qkv")
+        s = q @ k.transpose(0, 2, 1) / np.sqrt(32)
+        s = np.exp(s - s.max(-1, keepdims=True))
+        a = (s / s.sum(-1, keepdims=True)) @ v
+        a = a.transpose(1, 0, 2).reshape(len(x), 384)
+        x = norm(x + linear(a, b + "attn_output"), b + "attn_output_norm")
+        x = norm(x + linear(gelu(linear(x, b + "ffn_up")), b + "ffn_down"),
+                 b + "layer_output_norm")
+    v = x.mean(0)
+    return v / np.linalg.norm(v)
+
+
+def test_the_vectors_are_the_models(embedder):
+    for text in (CAT, "Unbelievable antidisestablishmentarianism, naïve café!"):
+        ids = embedder.post("/tokenize", content=text, add_special=True).json()["tokens"]
+        assert embed(embedder, text)[0] @ reference(ids) > 0.999
+
+
+def test_alike_is_closer_than_unlike(embedder):
+    cat, kitten, market = embed(embedder, [CAT, KITTEN, MARKET])
+    assert cat @ kitten > 0.5 > 0.3 > cat @ market
+    assert np.linalg.norm(cat) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_shape_is_openais(embedder):
+    r = embedder.post("/v1/embeddings", input=[CAT, KITTEN], model="my/name").json()
+    assert r["object"] == "list" and r["model"] == "my/name"
+    assert [d["index"] for d in r["data"]] == [0, 1]
+    assert {d["object"] for d in r["data"]} == {"embedding"}
+    n = sum(len(embedder.post("/tokenize", content=t, add_special=True).json()["tokens"])
+            for t in (CAT, KITTEN))
+    assert r["usage"] == {"prompt_tokens": n, "total_tokens": n}
+
+
+def test_tokens_say_what_their_text_says(embedder):
+    ids = [embedder.post("/tokenize", content=t, add_special=True).json()["tokens"]
+           for t in (CAT, KITTEN)]
+    text = embed(embedder, [CAT, KITTEN])
+    for got in (embed(embedder, ids), embed(embedder, ids[0]), embed(embedder, [CAT, ids[1]])):
+        for g, t in zip(got, text):
+            assert g @ t > 0.9999
+
+
+def test_base64_holds_the_same_floats(embedder):
+    r = embedder.post("/v1/embeddings", input=CAT, encoding_format="base64").json()
+    raw = base64.b64decode(r["data"][0]["embedding"], validate=True)
+    assert np.array(struct.unpack(f"<{len(raw) // 4}f", raw)) @ embed(embedder, CAT)[0] > 0.99999
+
+
+def test_fewer_dimensions_are_the_first_ones_rescaled(embedder):
+    full, = embed(embedder, CAT)
+    short, = embed(embedder, CAT, dimensions=64)
+    assert len(full) == 384 and len(short) == 64
+    assert short == pytest.approx(full[:64] / np.linalg.norm(full[:64]), abs=1e-5)
+
+
+def test_many_inputs_are_each_their_own(embedder):
+    texts = [f"Sentence number {i} about " + "many things " * (i % 9) for i in range(200)]
+    together = embed(embedder, texts)
+    assert len(together) == 200
+    for i in (0, 77, 199):
+        assert together[i] @ embed(embedder, texts[i])[0] > 0.999
+
+
+def test_many_clients_at_once(embedder):
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        got = list(pool.map(lambda i: embed(embedder, f"Text {i % 8}")[0], range(64)))
+    for i, v in enumerate(got):
+        assert v @ got[i % 8] > 0.999
+
+
+def test_an_input_too_long_names_its_place_and_both_numbers(embedder):
+    e = error(embedder.post("/v1/embeddings", input=["ok", "word " * 600]), "input",
+              "context_length_exceeded")
+    assert "input[1]" in e["message"] and "602" in e["message"] and "512" in e["message"]
+    embed(embedder, "word " * 510)
+
+
+@pytest.mark.parametrize("body,param", [
+    ({}, "input"), ({"input": ""}, "input"), ({"input": []}, "input"), ({"input": [[]]}, "input"),
+    ({"input": {"a": 1}}, "input"), ({"input": [1.5]}, "input"), ({"input": [-1]}, "input"),
+    ({"input": [99999999]}, "input"), ({"input": ["x"] * 2049}, "input"),
+    ({"input": "x", "encoding_format": "hex"}, "encoding_format"),
+    ({"input": "x", "dimensions": 0}, "dimensions"),
+    ({"input": "x", "dimensions": 385}, "dimensions"),
+    ({"input": "x", "dimensions": "9"}, "dimensions"),
+])
+def test_a_wrong_field_is_named(embedder, body, param):
+    error(embedder.post("/v1/embeddings", **body), param)
+
+
+def test_it_makes_no_text(embedder):
+    for path, body in (("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]}),
+                       ("/v1/completions", {"prompt": "x"})):
+        assert "embeddings" in error(embedder.post(path, **body), "model")["message"]
+    assert embedder.ready["kind"] == "embedding"
+
+
+def test_a_text_model_can_be_made_to_pool(spawn):
+    m = spawn(TEXT_GGUF, "--pooling", "mean", "--ctx-size", 512)
+    cat, kitten, market = embed(m, [CAT, KITTEN, MARKET])
+    assert len(cat) == 576
+    assert cat @ kitten > cat @ market
