@@ -42,10 +42,8 @@ static bool take_rest(struct str *path, size_t leave, struct str *taken)
  * taking either apart. */
 static bool may_fit(const char *pattern, struct str path)
 {
-	size_t i = 0;
-	while (i < path.n && pattern[i] == path.p[i] && pattern[i] != '{')
-		i++;
-	return pattern[i] == '{' || (!pattern[i] && i == path.n);
+	size_t n = strcspn(pattern, "{");
+	return path.n >= n && memcmp(path.p, pattern, n) == 0;
 }
 
 static bool fits(const char *pattern, struct str path,

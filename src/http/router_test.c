@@ -98,6 +98,23 @@ static void a_request_finds_the_first_row_that_fits(void **state)
 	}
 }
 
+/* A pattern's end was once taken for a NUL that the path had there. */
+static void a_nul_in_a_path_fits_no_literal(void **state)
+{
+	(void)state;
+	static const struct str paths[] = {
+		{ "/\0", 2 },
+		{ "/models\0/x", 10 },
+		{ "/models/create\0\0\0\0\0\0\0", 21 },
+	};
+	struct route_match m;
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		assert_int_not_equal(router_find(rows, ARRAY_LEN(rows),
+						 HTTP_POST,
+						 guard_place(paths[i]), &m),
+				     0);
+}
+
 static void an_empty_table_has_no_path(void **state)
 {
 	(void)state;
@@ -131,6 +148,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_finds_the_first_row_that_fits),
+		cmocka_unit_test(a_nul_in_a_path_fits_no_literal),
 		cmocka_unit_test(an_empty_table_has_no_path),
 		cmocka_unit_test(all_methods_together_fit_into_allow),
 	};
