@@ -15,6 +15,8 @@
 
 /* The body of a request to a model: room for a dozen photographs in base64. */
 #define LIMIT_INFER_BODY_BYTES (64u << 20)
+/* All bodies that are held at one time: sixteen of the largest. */
+#define LIMIT_BODIES_BYTES (1u << 30)
 /* The body of any other JSON request. */
 #define LIMIT_SMALL_BODY_BYTES (1u << 20)
 /* A JSON answer that a client of ours (CLI, engine look-up) holds whole. */

@@ -89,7 +89,7 @@ int conn_write(struct conn *c, const struct str *parts, size_t n)
 	if (!c->stall_due && stream_queued(c->stream)) {
 		c->stall_mark = taken_by_kernel(c);
 		c->stall_due = timer_now_ms(c->server->loop) +
-			       c->server->times.write_idle_ms;
+			       c->server->limits.write_idle_ms;
 		server_watch(c->server, c->stall_due);
 	}
 	return outcome;
@@ -110,7 +110,7 @@ static void linger(struct conn *c)
 		return;
 	}
 	if (!queued)
-		set_due(c, c->server->times.linger_ms);
+		set_due(c, c->server->limits.linger_ms);
 	stream_resume(c->stream);
 	c->is_paused = false;
 }
@@ -123,7 +123,7 @@ bool conn_is_body_long(const struct conn *c)
 static void become_idle(struct conn *c)
 {
 	c->state = CONN_IDLE;
-	set_due(c, c->server->times.keepalive_ms);
+	set_due(c, c->server->limits.keepalive_ms);
 }
 
 void conn_answered(struct conn *c, bool is_last)
@@ -134,7 +134,7 @@ void conn_answered(struct conn *c, bool is_last)
 	}
 	if (c->state == CONN_BODY) {
 		c->state = CONN_SKIP;
-		set_due(c, c->server->times.body_idle_ms);
+		set_due(c, c->server->limits.body_idle_ms);
 	} else {
 		become_idle(c);
 	}
@@ -192,12 +192,21 @@ static void begin_body(struct conn *c, struct http_exchange *x)
 		return;
 	x->expects_continue = x->head.expect_continue;
 	c->state = CONN_BODY;
-	set_due(c, c->server->times.body_idle_ms);
+	set_due(c, c->server->limits.body_idle_ms);
+}
+
+/* A client that asks on and on without reading the answers has to wait;
+ * on_drain comes for it. */
+static bool is_clogged(const struct conn *c)
+{
+	return stream_queued(c->stream) >= LIMIT_STREAM_QUEUE_BYTES;
 }
 
 static bool read_head(struct conn *c)
 {
 	struct http_server *s = c->server;
+	if (is_clogged(c))
+		return false;
 	struct http_exchange *x = server_take_exchange(s);
 	size_t used = 0;
 	struct err e;
@@ -209,7 +218,7 @@ static bool read_head(struct conn *c)
 		if (c->input.n && c->state == CONN_IDLE &&
 		    !str_eq(c->input, "\r\n")) {
 			c->state = CONN_HEAD;
-			set_due(c, s->times.head_ms);
+			set_due(c, s->limits.head_ms);
 		}
 		return false;
 	}
@@ -253,6 +262,22 @@ static bool refuse_large(struct http_exchange *x)
 	return true;
 }
 
+static void collect(struct http_exchange *x, struct str piece)
+{
+	struct http_server *s = x->conn->server;
+	if (piece.n > s->limits.bodies_bytes - s->bodies_bytes) {
+		struct err e;
+		err_set(&e, ERR_UNAVAILABLE,
+			"too many large requests at the same time; try again "
+			"later");
+		exchange_refuse(x, &e);
+		return;
+	}
+	int full = buf_put(&x->body, piece.p, piece.n);
+	assert(!full);
+	s->bodies_bytes += piece.n;
+}
+
 static void tell_to_continue(struct conn *c, struct http_exchange *x)
 {
 	static const struct str go = { "HTTP/1.1 100 Continue\r\n\r\n", 25 };
@@ -270,7 +295,7 @@ static bool read_body(struct conn *c)
 		return refuse_large(x);
 	tell_to_continue(c, x);
 	if (!c->input.n) {
-		set_due(c, c->server->times.body_idle_ms);
+		set_due(c, c->server->limits.body_idle_ms);
 		return false;
 	}
 	struct str piece;
@@ -287,12 +312,10 @@ static bool read_body(struct conn *c)
 		c->state = CONN_ANSWER;
 		c->due = 0;
 	}
-	if (x->mode == BODY_COLLECT) {
-		int full = buf_put(&x->body, piece.p, piece.n);
-		assert(!full);
-	} else if (piece.n) {
+	if (x->mode == BODY_COLLECT)
+		collect(x, piece);
+	else if (piece.n)
 		x->body_fn(x->body_ctx, piece);
-	}
 	return true;
 }
 
@@ -357,6 +380,10 @@ static void look_at_fin(struct conn *c)
 	switch (c->state) {
 	case CONN_IDLE:
 	case CONN_HEAD:
+		if (c->in.n && is_clogged(c))
+			return;
+		linger(c);
+		return;
 	case CONN_SKIP:
 		linger(c);
 		return;
@@ -378,7 +405,7 @@ static void look_at_fin(struct conn *c)
 	}
 	if (!c->due || c->state == CONN_BODY) {
 		c->fin_mark = taken_by_kernel(c);
-		set_due(c, c->server->times.half_closed_ms);
+		set_due(c, c->server->limits.half_closed_ms);
 	}
 }
 
@@ -445,9 +472,11 @@ static void on_drain(void *ctx)
 		if (c->is_fin)
 			conn_close(c, false);
 		else
-			set_due(c, c->server->times.linger_ms);
+			set_due(c, c->server->limits.linger_ms);
 	} else if (c->x && c->x->fns && c->x->fns->on_drain) {
 		c->x->fns->on_drain(c->x->fns_ctx);
+	} else if (!c->x) {
+		conn_run(c);
 	}
 }
 
@@ -490,7 +519,7 @@ static bool is_stalled(struct conn *c, uint64_t now)
 	if (is_waiting && taken == c->stall_mark)
 		return true;
 	c->stall_mark = taken;
-	c->stall_due = is_waiting ? now + c->server->times.write_idle_ms : 0;
+	c->stall_due = is_waiting ? now + c->server->limits.write_idle_ms : 0;
 	return false;
 }
 
@@ -507,7 +536,7 @@ static void time_out(struct conn *c, const char *what, unsigned ms)
 
 static void expire(struct conn *c)
 {
-	const struct http_times *t = &c->server->times;
+	const struct http_limits *l = &c->server->limits;
 	bool waits = c->x && (c->x->mode == BODY_UNDECIDED ||
 			      c->x->is_body_paused || c->state == CONN_ANSWER);
 	if (c->x && c->is_fin && !stream_queued(c->stream) &&
@@ -515,13 +544,13 @@ static void expire(struct conn *c)
 		conn_close(c, true);
 	} else if (c->x && c->is_fin) {
 		c->fin_mark = taken_by_kernel(c);
-		set_due(c, t->half_closed_ms);
+		set_due(c, l->half_closed_ms);
 	} else if (waits) {
-		set_due(c, t->body_idle_ms); /* for us, not for the client */
+		set_due(c, l->body_idle_ms); /* for us, not for the client */
 	} else if (c->state == CONN_HEAD) {
-		time_out(c, "the request's head", t->head_ms);
+		time_out(c, "the request's head", l->head_ms);
 	} else if (c->state == CONN_BODY) {
-		time_out(c, "more of the request's body", t->body_idle_ms);
+		time_out(c, "more of the request's body", l->body_idle_ms);
 	} else {
 		conn_close(c, false);
 	}

@@ -248,6 +248,9 @@ void exchange_reply(struct http_exchange *x, int status, const char *type,
 
 void exchange_abort(struct http_exchange *x)
 {
+	/* A plain close would look like the end of such an answer. */
+	if (x->is_unframed && x->conn->stream)
+		stream_break(x->conn->stream);
 	conn_close(x->conn, false);
 }
 

@@ -67,7 +67,8 @@ struct http_server *http_server_new(struct uv_loop_s *loop,
 	s->loop = loop;
 	s->fns = fns;
 	s->ctx = ctx;
-	s->times = (struct http_times){
+	s->limits = (struct http_limits){
+		.bodies_bytes = LIMIT_BODIES_BYTES,
 		.head_ms = LIMIT_HEAD_MS,
 		.body_idle_ms = LIMIT_BODY_IDLE_MS,
 		.keepalive_ms = LIMIT_KEEPALIVE_MS,
@@ -84,9 +85,9 @@ struct http_server *http_server_new(struct uv_loop_s *loop,
 	return s;
 }
 
-void http_server_set_times(struct http_server *s, const struct http_times *t)
+void http_server_set_limits(struct http_server *s, const struct http_limits *l)
 {
-	s->times = *t;
+	s->limits = *l;
 }
 
 void http_server_take(struct http_server *s, struct stream *stream, int tag,
@@ -146,6 +147,7 @@ struct http_exchange *server_take_exchange(struct http_server *s)
 void server_put_exchange(struct http_server *s, struct http_exchange *x)
 {
 	arena_fini(&x->arena);
+	s->bodies_bytes -= x->body.n;
 	buf_fini(&x->body);
 	buf_clear(&x->fields);
 	if (x->fields.cap > SPARE_FIELDS_BYTES)

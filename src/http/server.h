@@ -32,8 +32,9 @@ struct http_server_fns {
 struct http_server *http_server_new(struct uv_loop_s *loop,
 				    const struct http_server_fns *fns,
 				    void *ctx);
-/* Time limits other than those of limits.h, which a new server has. */
-struct http_times {
+/* Limits other than those of limits.h, which a new server has. */
+struct http_limits {
+	size_t bodies_bytes; /* of all collected bodies together */
 	unsigned head_ms;
 	unsigned body_idle_ms;
 	unsigned keepalive_ms;
@@ -41,7 +42,8 @@ struct http_times {
 	unsigned half_closed_ms;
 	unsigned linger_ms;
 };
-void http_server_set_times(struct http_server *s, const struct http_times *t);
+void http_server_set_limits(struct http_server *s,
+			    const struct http_limits *l);
 /* Serves an accepted stream; `tag` is the caller's mark for the way in that it
  * came by, `from` is told when the stream is gone (may be NULL). */
 void http_server_take(struct http_server *s, struct stream *stream, int tag,

@@ -15,11 +15,12 @@ struct http_server {
 	struct uv_loop_s *loop;
 	const struct http_server_fns *fns;
 	void *ctx;
-	struct http_times times;
+	struct http_limits limits;
 	struct list conns;   /* conn.link */
 	struct list checked; /* conn.link; empty but inside on_clock() */
 	struct list ready;   /* conn.ready_link: have input to look at */
 	size_t open;	     /* exchanges */
+	size_t bodies_bytes; /* collected by them */
 	bool is_draining;
 	struct timer clock; /* for the earliest deadline, or an earlier time */
 	uint64_t clock_due;

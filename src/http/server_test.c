@@ -9,6 +9,7 @@
 
 /* What a handler needs to stay small here. */
 #define BODY_MAX 1000
+#define LARGE_BYTES 10000
 
 struct place {
 	uv_loop_t loop;
@@ -78,6 +79,13 @@ static void on_request(void *ctx, struct http_exchange *x)
 		exchange_end(x);
 	} else if (str_eq(path, "/empty")) {
 		exchange_reply(x, 204, NULL, STR(""));
+	} else if (str_eq(path, "/large")) {
+		static const char large[LARGE_BYTES] = "large";
+		exchange_reply(x, 200, NULL,
+			       (struct str){ large, sizeof large });
+	} else if (str_eq(path, "/cut-pieces")) {
+		exchange_start(x, 200, EXCHANGE_CHUNKED);
+		exchange_abort(x);
 	} else if (str_eq(path, "/cut")) {
 		exchange_start(x, 200, 100);
 		assert_int_equal(exchange_write(x, STR("half")), 0);
@@ -148,13 +156,29 @@ static int tear_down(void **state)
 }
 
 /* Every limit but the one under test is far away. */
-static void set_times(struct place *p, struct http_times t)
+static void set_limits(struct place *p, struct http_limits l)
 {
-	unsigned *one = (unsigned *)&t;
-	for (size_t i = 0; i < sizeof t / sizeof *one; i++)
-		if (!one[i])
-			one[i] = 1000000;
-	http_server_set_times(p->server, &t);
+	unsigned *const ms[] = { &l.head_ms,	    &l.body_idle_ms,
+				 &l.keepalive_ms,   &l.write_idle_ms,
+				 &l.half_closed_ms, &l.linger_ms };
+	for (size_t i = 0; i < ARRAY_LEN(ms); i++)
+		if (!*ms[i])
+			*ms[i] = 1000000;
+	if (!l.bodies_bytes)
+		l.bodies_bytes = 1000000;
+	http_server_set_limits(p->server, &l);
+}
+
+/* From here on over TCP, where leaving looks different. */
+static void talk_tcp(struct place *p)
+{
+	struct err e;
+	wire_close(&p->w);
+	listener_free(steal(&p->l));
+	assert_int_equal(
+		listener_tcp(&p->loop, "127.0.0.1", 0, on_accept, p, &p->l, &e),
+		0);
+	wire_open_tcp(&p->w, &p->loop, listener_port(p->l));
 }
 
 static void ask(struct place *p, const char *text)
@@ -238,6 +262,15 @@ static void connection_close_is_honoured(void **state)
 	wire_wait_end(&p->w);
 	assert_true(wire_has(&p->w, "Connection: close\r\n"));
 	assert_true(wire_has(&p->w, "hello\n"));
+}
+
+static void an_aborted_answer_up_to_the_close_is_reset(void **state)
+{
+	struct place *p = *state;
+	talk_tcp(p);
+	ask(p, "GET /cut-pieces HTTP/1.0\r\n\r\n");
+	wire_wait_end(&p->w);
+	assert_true(p->w.is_reset);
 }
 
 static void an_aborted_answer_is_seen_as_cut(void **state)
@@ -456,6 +489,60 @@ static void what_a_client_pipelines_is_bounded(void **state)
 	assert_true(wire_has(&p->w, "HTTP/1.1 4"));
 }
 
+static void who_pipelines_without_reading_has_to_wait(void **state)
+{
+	struct place *p = *state;
+	static char many[60000];
+	const char one[] = GET("/large");
+	for (size_t i = 0; i + sizeof one < sizeof many; i += sizeof one - 1)
+		memcpy(many + i, one, sizeof one);
+	size_t sent = 0, length = strlen(many);
+	for (int quiet = 0; quiet < 20;) {
+		size_t at = sent % length;
+		ssize_t n = send(p->w.fd, many + at, length - at, MSG_NOSIGNAL);
+		quiet = n < 0 ? quiet + 1 : 0;
+		sent += n < 0 ? 0 : (size_t)n;
+		uv_run(&p->loop, UV_RUN_NOWAIT);
+	}
+	/* Each is answered with 10 KB: what was not read lies in the kernel's
+	 * buffers, one queue, and one answer above it. */
+	size_t held = (LIMIT_STREAM_QUEUE_BYTES + (1u << 20)) / LARGE_BYTES + 1;
+	assert_in_range(p->requests, 5, held);
+	/* When it reads, it goes on, and FIN does not end it before its time.
+	 */
+	size_t whole = sent / (sizeof one - 1);
+	shutdown(p->w.fd, SHUT_WR);
+	wire_wait_end(&p->w);
+	assert_int_equal(p->requests, whole);
+}
+
+static void all_bodies_together_are_bounded(void **state)
+{
+	struct place *p = *state;
+	struct wire other;
+	set_limits(p, (struct http_limits){ .bodies_bytes = 1500 });
+	ask(p, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1000\r\n\r\n");
+	static const char body[1000] = "body";
+	wire_send_bytes(&p->w, body, 999);
+	while (!p->requests)
+		wire_turn(&p->w);
+	wire_turn(&p->w);
+	struct http_exchange *first = p->x;
+	wire_open(&other, &p->loop, p->path);
+	wire_send(&other,
+		  "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 600\r\n\r\n");
+	wire_send_bytes(&other, body, 600);
+	wire_wait_end(&other);
+	assert_memory_equal(other.got.p, "HTTP/1.1 503 ", 13);
+	wire_close(&other);
+	p->x = first;
+	wire_send_bytes(&p->w, body, 1);
+	assert_true(wire_wait(&p->w, "body"));
+	/* Answered bodies do not count. */
+	post(p, BODY_MAX, "");
+	assert_true(wire_wait(&p->w, "bbbb"));
+}
+
 /* ---- bodies that nobody read ---- */
 
 static void a_short_body_nobody_wanted_is_skipped(void **state)
@@ -504,7 +591,7 @@ static void who_sends_for_ever_after_the_end_is_cut(void **state)
 static void who_stays_silent_after_the_end_is_closed(void **state)
 {
 	struct place *p = *state;
-	set_times(p, (struct http_times){ .linger_ms = 30 });
+	set_limits(p, (struct http_limits){ .linger_ms = 30 });
 	ask(p, "GET /fixed HTTP/1.1\r\nConnection: close\r\n" HOST "\r\n");
 	wire_wait_end(&p->w);
 	while (send(p->w.fd, "x", 1, MSG_NOSIGNAL) == 1)
@@ -517,7 +604,7 @@ static void who_stays_silent_after_the_end_is_closed(void **state)
 static void a_slow_head_is_408(void **state)
 {
 	struct place *p = *state;
-	set_times(p, (struct http_times){ .head_ms = 30 });
+	set_limits(p, (struct http_limits){ .head_ms = 30 });
 	ask(p, "GET / HT");
 	wire_wait_end(&p->w);
 	assert_memory_equal(p->w.got.p, "HTTP/1.1 408 Request Timeout\r\n", 30);
@@ -527,7 +614,7 @@ static void a_slow_head_is_408(void **state)
 static void a_slow_body_is_408(void **state)
 {
 	struct place *p = *state;
-	set_times(p, (struct http_times){ .body_idle_ms = 30 });
+	set_limits(p, (struct http_limits){ .body_idle_ms = 30 });
 	ask(p, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nab");
 	wire_wait_end(&p->w);
 	assert_memory_equal(p->w.got.p, "HTTP/1.1 408 Request Timeout\r\n", 30);
@@ -537,7 +624,7 @@ static void a_slow_body_is_408(void **state)
 static void a_body_that_its_handler_does_not_want_yet_is_not_slow(void **state)
 {
 	struct place *p = *state;
-	set_times(p, (struct http_times){ .body_idle_ms = 100 });
+	set_limits(p, (struct http_limits){ .body_idle_ms = 100 });
 	ask(p, "POST /held HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\n");
 	uint64_t until = timer_now_ns() + 250000000;
 	while (timer_now_ns() < until)
@@ -551,7 +638,7 @@ static void a_body_that_its_handler_does_not_want_yet_is_not_slow(void **state)
 static void an_idle_connection_is_closed_without_a_word(void **state)
 {
 	struct place *p = *state;
-	set_times(p, (struct http_times){ .keepalive_ms = 30 });
+	set_limits(p, (struct http_limits){ .keepalive_ms = 30 });
 	ask(p, GET("/fixed"));
 	assert_true(wire_wait(&p->w, "hello\n"));
 	buf_clear(&p->w.got);
@@ -563,7 +650,7 @@ static void who_does_not_read_its_answer_is_gone(void **state)
 {
 	struct place *p = *state;
 	static char piece[10000];
-	set_times(p, (struct http_times){ .write_idle_ms = 30 });
+	set_limits(p, (struct http_limits){ .write_idle_ms = 30 });
 	wire_send(&p->w, GET("/held"));
 	while (!p->x)
 		wire_turn(&p->w);
@@ -642,6 +729,29 @@ static void who_leaves_a_running_stream_is_gone_in_two_writes(void **state)
 		uv_run(&p->loop, UV_RUN_NOWAIT);
 	}
 	assert_true(p->is_gone);
+}
+
+static void leaving_over_tcp_is_seen_as_soon(void **state)
+{
+	talk_tcp(*state);
+	who_leaves_while_it_waits_is_gone_in_time(state);
+	talk_tcp(*state);
+	who_leaves_a_silent_stream_is_gone_in_time(state);
+	talk_tcp(*state);
+	who_leaves_a_running_stream_is_gone_in_two_writes(state);
+}
+
+static void who_resets_is_gone_at_once(void **state)
+{
+	struct place *p = *state;
+	talk_tcp(p);
+	wire_send(&p->w, GET("/held"));
+	while (!p->x)
+		wire_turn(&p->w);
+	struct linger reset = { 1, 0 };
+	setsockopt(p->w.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	close(steal_fd(&p->w.fd));
+	assert_in_range(wait_until_gone(p), 0, 100);
 }
 
 static void who_only_has_nothing_more_to_say_gets_its_answers(void **state)
@@ -734,6 +844,7 @@ int main(void)
 		TEST(http_1_0_gets_pieces_up_to_the_close),
 		TEST(http_1_0_is_kept_open_only_if_it_asks),
 		TEST(connection_close_is_honoured),
+		TEST(an_aborted_answer_up_to_the_close_is_reset),
 		TEST(an_aborted_answer_is_seen_as_cut),
 		TEST(pipelined_requests_are_answered_in_order),
 		TEST(bytes_that_come_one_by_one_make_the_same_request),
@@ -745,6 +856,8 @@ int main(void)
 		TEST(who_waits_for_100_in_vain_is_disconnected),
 		TEST(bad_heads_have_their_own_status),
 		TEST(what_a_client_pipelines_is_bounded),
+		TEST(who_pipelines_without_reading_has_to_wait),
+		TEST(all_bodies_together_are_bounded),
 		TEST(a_short_body_nobody_wanted_is_skipped),
 		TEST(a_long_body_nobody_wanted_ends_the_connection),
 		TEST(who_sends_for_ever_after_the_end_is_cut),
@@ -758,6 +871,8 @@ int main(void)
 		TEST(who_leaves_while_it_waits_is_gone_in_time),
 		TEST(who_leaves_a_silent_stream_is_gone_in_time),
 		TEST(who_leaves_a_running_stream_is_gone_in_two_writes),
+		TEST(leaving_over_tcp_is_seen_as_soon),
+		TEST(who_resets_is_gone_at_once),
 		TEST(who_only_has_nothing_more_to_say_gets_its_answers),
 		TEST(who_leaves_in_its_body_is_gone_at_once),
 		TEST(who_leaves_in_its_head_is_let_go),

@@ -17,6 +17,7 @@ struct wire {
 	int fd;
 	struct buf got;
 	bool is_over; /* the peer sent FIN or a reset */
+	bool is_reset;
 };
 
 static inline void wire_open(struct wire *w, uv_loop_t *loop, const char *path)
@@ -27,6 +28,18 @@ static inline void wire_open(struct wire *w, uv_loop_t *loop, const char *path)
 	buf_init(&w->got, SIZE_MAX / 2);
 	w->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (connect(w->fd, (struct sockaddr *)&a, sizeof a) < 0)
+		abort();
+}
+
+static inline void wire_open_tcp(struct wire *w, uv_loop_t *loop, int port)
+{
+	struct sockaddr_in a = { 0 };
+	uv_ip4_addr("127.0.0.1", port, &a);
+	*w = (struct wire){ .loop = loop };
+	buf_init(&w->got, SIZE_MAX / 2);
+	w->fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(w->fd, (struct sockaddr *)&a, sizeof a) < 0 ||
+	    fcntl(w->fd, F_SETFL, O_NONBLOCK) < 0)
 		abort();
 }
 
@@ -52,8 +65,8 @@ static inline void wire_turn(struct wire *w)
 	ssize_t n = w->fd < 0 ? -1 : recv(w->fd, bytes, sizeof bytes, 0);
 	if (n > 0 && buf_put(&w->got, bytes, (size_t)n))
 		abort();
-	if (n == 0 || (n < 0 && errno == ECONNRESET))
-		w->is_over = true;
+	w->is_reset |= n < 0 && errno == ECONNRESET;
+	w->is_over |= n == 0 || w->is_reset;
 }
 
 /* A program that hangs here is ended by its alarm(). */

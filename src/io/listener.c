@@ -53,14 +53,20 @@ static void on_connection(uv_stream_t *io, int status)
 		accept_one(l);
 }
 
+static void take_held(struct listener *l)
+{
+	l->is_held = false;
+	accept_one(l);
+}
+
 void listener_release(struct listener *l)
 {
 	assert(l->open > 0);
 	l->open--;
-	if (!l->is_held)
-		return;
-	l->is_held = false;
-	accept_one(l);
+	if (l->is_closed && l->open == 0)
+		free(l);
+	else if (l->is_held)
+		take_held(l);
 }
 
 int listener_fd(struct uv_loop_s *loop, int fd, listener_fn fn, void *ctx,
@@ -235,7 +241,11 @@ int listener_port(const struct listener *l)
 
 static void on_closed(uv_handle_t *h)
 {
-	free(container_of(h, struct listener, uv.any));
+	struct listener *l = container_of(h, struct listener, uv.any);
+	l->is_closed = true;
+	/* Streams that are still open will be reported here. */
+	if (l->open == 0)
+		free(l);
 }
 
 void listener_free(struct listener *l)
@@ -247,5 +257,6 @@ void listener_free(struct listener *l)
 	    st.st_ino == l->ino)
 		unlink(l->path);
 	free(steal(&l->path));
+	l->is_held = false;
 	uv_close(&l->uv.any, on_closed);
 }

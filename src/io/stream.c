@@ -272,6 +272,14 @@ void stream_finish(struct stream *s)
 		shut(s);
 }
 
+void stream_break(struct stream *s)
+{
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	uv_os_fd_t fd;
+	if (uv_fileno(&s->uv.any, &fd) == 0) /* Unix sockets ignore it */
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
 /* ---- reading ---- */
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)

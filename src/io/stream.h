@@ -57,6 +57,8 @@ size_t stream_queued(const struct stream *s);
 /* FIN after what is queued; on_drain comes then if stream_queued() is not 0
  * when this returns. Reading goes on. */
 void stream_finish(struct stream *s);
+/* From now on closing tells the peer (of TCP) that something went wrong. */
+void stream_break(struct stream *s);
 /* Closes now; what is queued is dropped. NULL is fine. */
 void stream_free(struct stream *s);
 BASE_AUTO(stream);
