@@ -72,7 +72,7 @@ class Modeld:
             raise RuntimeError(f"modeld did not start: {self.log()}")
         ports = re.findall(r"listens address=127\.0\.0\.1:(\d+)", self.log())
         self.port = int(ports[0]) if ports else None
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port or 0}"
         self.http = httpx.Client(base_url=self.url, timeout=120)
 
     def log(self):

@@ -107,7 +107,7 @@ def test_base64_and_dimensions(plain):
     (openai.NotFoundError, {"model": "ai/nothing"}),
     (openai.BadRequestError, {"temperature": 99}),
     (openai.BadRequestError, {"messages": "no list"}),
-    (openai.BadRequestError, {"max_tokens": -1}),
+    (openai.BadRequestError, {"max_tokens": -2}),
     (openai.BadRequestError, {"model": EMBED}),
     (openai.BadRequestError, {"messages": [{"role": "user", "content": "x " * 20000}]}),
 ])
