@@ -8,7 +8,6 @@ struct load {
 	struct blob *blob;   /* owned; the one that is coming, or NULL */
 	bool is_manifest;    /* the entry that is coming is the manifest */
 	struct buf manifest; /* empty until it came */
-	struct load_progress progress;
 };
 
 struct load *load_new(struct store *s)
@@ -30,11 +29,6 @@ void load_free(struct load *l)
 	free(l);
 }
 
-struct load_progress load_progress(const struct load *l)
-{
-	return l->progress;
-}
-
 static bool leaves_folder(struct str name)
 {
 	struct str part;
@@ -50,13 +44,13 @@ static bool leaves_folder(struct str name)
 static int begin_blob(struct load *l, struct str hex, uint64_t bytes,
 		      struct err *e)
 {
-	l->progress = (struct load_progress){ .bytes = bytes };
-	if (!digest_parse_hex(hex, &l->progress.blob))
+	struct digest digest;
+	if (!digest_parse_hex(hex, &digest))
 		return err_set(e, ERR_INVALID,
 			       "\"%.*s\" is no name of a blob: 64 lower-case "
 			       "hex digits are needed",
 			       STR_ARG(str_head(hex, 80)));
-	return blob_begin(l->store, &l->progress.blob, bytes, &l->blob, e);
+	return blob_begin(l->store, &digest, bytes, &l->blob, e);
 }
 
 static int begin_entry(struct load *l, const struct tar_entry *entry,
@@ -92,7 +86,6 @@ static int take_data(struct load *l, struct str data, struct err *e)
 			       LIMIT_MANIFEST_BYTES);
 	if (!l->blob)
 		return 0;
-	l->progress.done_bytes += data.n;
 	if (blob_write(l->blob, data.p, data.n, e))
 		return err_wrap(e, "writing blob");
 	return 0;

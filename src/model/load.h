@@ -11,13 +11,6 @@
 
 struct load;
 
-/* Where a load is, for its progress messages. */
-struct load_progress {
-	struct digest blob; /* "" before the first */
-	uint64_t bytes;	    /* its size */
-	uint64_t done_bytes;
-};
-
 /* Borrows the store. */
 struct load *load_new(struct store *s) must_use;
 void load_free(struct load *l);
@@ -26,4 +19,3 @@ BASE_AUTO(load);
 must_use int load_feed(struct load *l, struct str bytes, struct err *e);
 /* After the last piece. */
 must_use int load_end(struct load *l, struct digest *out_id, struct err *e);
-struct load_progress load_progress(const struct load *l);

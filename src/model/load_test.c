@@ -134,22 +134,6 @@ static void the_manifest_may_come_first(void **state)
 	assert_int_equal(n_models(f), 1);
 }
 
-static void progress_follows_the_blob(void **state)
-{
-	struct fixture *f = *state;
-	struct err e;
-	BUILD(b);
-	put_blob(&b, "0123456789");
-	auto_(load) l = load_new(f->store);
-	assert_string_equal(load_progress(l).blob.hex, "");
-	assert_int_equal(load_feed(l, str_head(buf_str(&b), 512 + 4), &e), 0);
-	struct load_progress p = load_progress(l);
-	struct digest want = digest_of(STR("0123456789"));
-	assert_true(digest_eq(&p.blob, &want));
-	assert_int_equal(p.bytes, 10);
-	assert_int_equal(p.done_bytes, 4);
-}
-
 static void a_cut_archive_leaves_no_model(void **state)
 {
 	struct fixture *f = *state;
@@ -246,7 +230,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_model_comes_in_whatever_the_pieces),
 		TEST(the_manifest_may_come_first),
-		TEST(progress_follows_the_blob),
 		TEST(a_cut_archive_leaves_no_model),
 		TEST(wrong_contents_are_never_stored),
 		TEST(names_that_lead_elsewhere_are_refused),
