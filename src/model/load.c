@@ -8,6 +8,7 @@ struct load {
 	struct blob *blob;   /* owned; the one that is coming, or NULL */
 	bool is_manifest;    /* the entry that is coming is the manifest */
 	struct buf manifest; /* empty until it came */
+	uint64_t left;	     /* bytes of the blob that have not come */
 };
 
 struct load *load_new(struct store *s)
@@ -45,6 +46,7 @@ static int begin_blob(struct load *l, struct str hex, uint64_t bytes,
 		      struct err *e)
 {
 	struct digest digest;
+	l->left = bytes;
 	if (!digest_parse_hex(hex, &digest))
 		return err_set(e, ERR_INVALID,
 			       "\"%.*s\" is no name of a blob: 64 lower-case "
@@ -88,13 +90,14 @@ static int take_data(struct load *l, struct str data, struct err *e)
 		return 0;
 	if (blob_write(l->blob, data.p, data.n, e))
 		return err_wrap(e, "writing blob");
+	l->left -= data.n;
 	return 0;
 }
 
 /* An empty blob ends where it begins. */
 static int end_blob(struct load *l, struct err *e)
 {
-	if (!l->blob || l->progress.done_bytes < l->progress.bytes)
+	if (!l->blob || l->left)
 		return 0;
 	if (blob_commit(l->blob, e))
 		return err_wrap(e, "writing blob");
