@@ -25,6 +25,9 @@ struct listener {
 	void *ctx;
 	size_t open;  /* streams that were handed out and not released */
 	bool is_held; /* a connection waits for `open` to go down */
+	bool is_stopped;
+	bool is_closed; /* libuv is done with it */
+	bool is_freed;
 	bool is_unix;
 	char *path; /* of the socket file that is ours, or NULL */
 	dev_t dev;  /* its identity: another daemon's file stays */
@@ -53,20 +56,14 @@ static void on_connection(uv_stream_t *io, int status)
 		accept_one(l);
 }
 
-static void take_held(struct listener *l)
-{
-	l->is_held = false;
-	accept_one(l);
-}
-
 void listener_release(struct listener *l)
 {
 	assert(l->open > 0);
 	l->open--;
-	if (l->is_closed && l->open == 0)
-		free(l);
-	else if (l->is_held)
-		take_held(l);
+	if (!l->is_held)
+		return;
+	l->is_held = false;
+	accept_one(l);
 }
 
 int listener_fd(struct uv_loop_s *loop, int fd, listener_fn fn, void *ctx,
@@ -243,20 +240,30 @@ static void on_closed(uv_handle_t *h)
 {
 	struct listener *l = container_of(h, struct listener, uv.any);
 	l->is_closed = true;
-	/* Streams that are still open will be reported here. */
-	if (l->open == 0)
+	if (l->is_freed)
 		free(l);
+}
+
+void listener_stop(struct listener *l)
+{
+	struct stat st;
+	if (l->is_stopped)
+		return;
+	l->is_stopped = true;
+	l->is_held = false;
+	if (l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev &&
+	    st.st_ino == l->ino)
+		unlink(l->path);
+	uv_close(&l->uv.any, on_closed);
 }
 
 void listener_free(struct listener *l)
 {
 	if (!l)
 		return;
-	struct stat st;
-	if (l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev &&
-	    st.st_ino == l->ino)
-		unlink(l->path);
+	listener_stop(l);
 	free(steal(&l->path));
-	l->is_held = false;
-	uv_close(&l->uv.any, on_closed);
+	l->is_freed = true;
+	if (l->is_closed)
+		free(l);
 }

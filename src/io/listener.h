@@ -29,5 +29,8 @@ must_use int listener_fd(struct uv_loop_s *loop, int fd, listener_fn fn,
 void listener_release(struct listener *l);
 /* The port listened on, or 0 for a Unix socket. */
 int listener_port(const struct listener *l);
+/* Nobody can connect any more; streams that are open may go on, and be released
+ * until the listener is freed. */
+void listener_stop(struct listener *l);
 void listener_free(struct listener *l);
 BASE_AUTO(listener);

@@ -201,6 +201,23 @@ static void at_the_limit_clients_wait_in_the_kernel(void **state)
 		close(fds[i]);
 }
 
+/* modeld drains: nobody new gets in, and the answers under way end later. The
+ * listener was freed at once, and the last stream was reported to nothing. */
+static void streams_come_back_to_a_stopped_listener(void **state)
+{
+	struct place *p = *state;
+	assert_int_equal(listen_at_path(p, 0600, &p->l), 0);
+	auto_close int fd = dial(p->path);
+	assert_true(fd >= 0);
+	while (!p->n)
+		uv_run(&p->loop, UV_RUN_ONCE);
+	listener_stop(p->l);
+	uv_run(&p->loop, UV_RUN_NOWAIT);
+	assert_int_equal(dial(p->path), -1);
+	listener_release(p->l);
+	listener_stop(p->l);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -212,6 +229,7 @@ int main(void)
 		TEST(a_live_socket_is_left_alone),
 		TEST(a_file_that_is_no_socket_is_left_alone),
 		TEST(the_socket_file_of_another_is_not_removed),
+		TEST(streams_come_back_to_a_stopped_listener),
 		TEST(at_the_limit_clients_wait_in_the_kernel),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,10 +198,9 @@ static int listen_all(struct daemon *d, struct err *e)
 
 static void stop_listening(struct daemon *d)
 {
-	for (size_t i = 0; i < d->n_ways; i++) {
-		listener_free(d->ways[i].listener);
-		d->ways[i].listener = NULL;
-	}
+	for (size_t i = 0; i < d->n_ways; i++)
+		if (d->ways[i].listener)
+			listener_stop(d->ways[i].listener);
 }
 
 static void tell_ready(struct daemon *d)
@@ -336,7 +335,9 @@ static int start(struct daemon *d, struct err *e)
 static void stop(struct daemon *d)
 {
 	stop_listening(d);
-	http_server_free(d->api.server);
+	http_server_free(d->api.server); /* its streams know their listener */
+	for (size_t i = 0; i < d->n_ways; i++)
+		listener_free(d->ways[i].listener);
 	engine_set_fini(&d->engines);
 	timer_fini(&d->drain);
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
