@@ -1,6 +1,6 @@
 #include "http/proxy.h"
 #include "http/sse.h"
-#include "http/wire_test.h"
+#include "http/wire_make.h"
 #include "io/timer.h"
 
 #include <setjmp.h>

@@ -42,8 +42,7 @@ struct http_limits {
 	unsigned half_closed_ms;
 	unsigned linger_ms;
 };
-void http_server_set_limits(struct http_server *s,
-			    const struct http_limits *l);
+void http_server_set_limits(struct http_server *s, const struct http_limits *l);
 /* Serves an accepted stream; `tag` is the caller's mark for the way in that it
  * came by, `from` is told when the stream is gone (may be NULL). */
 void http_server_take(struct http_server *s, struct stream *stream, int tag,

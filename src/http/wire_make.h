@@ -1,4 +1,4 @@
-/* wire_test.h - for tests: a raw client that sends any bytes and sees what
+/* wire_make.h - for tests: a raw client that sends any bytes and sees what
  * comes back, while the loop under test runs on the same thread. */
 #pragma once
 #include "base/buf.h"
