@@ -8,7 +8,7 @@
 #include <src/llama-ext.h>
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <random>
@@ -26,13 +26,14 @@ struct common_shim_prompt {
 	std::vector<common_grammar_trigger> triggers;
 	common_grammar_type grammar_type;
 	bool has_tools;
-	bool is_plain; /* the answer is its content, as it stands */
+	bool is_rest;  /* content, once begun, goes on to the end */
+	bool is_plain; /* and it begins at once: nothing is to be parsed */
 	const llama_model *model;
 };
 
 struct common_shim_parser {
 	common_chat_parser_params parsing;
-	bool has_tools;
+	bool is_rest;
 	bool is_plain;
 	std::string text;
 	common_chat_msg shown;
@@ -49,6 +50,8 @@ static int failed(struct err *e, enum err_code code, const char *what,
 		  const std::exception &x)
 {
 	std::string text = x.what();
+	if (text == std::exception().what()) /* it lost its words on the way */
+		return err_set(e, code, "%s", what);
 	std::replace(text.begin(), text.end(), '\n', ' ');
 	return err_set(e, code, "%s: %s", what, text.c_str());
 }
@@ -109,13 +112,13 @@ static void set_triggers(common_shim_prompt &p)
 }
 
 /* Parsing every answer again for each token costs time that grows with its
- * square; most templates wrap nothing around plain content, and then there is
- * nothing to parse. The template itself is asked. */
-static bool passes_through(const common_shim_prompt &p)
+ * square. Most templates wrap nothing around plain content, and then there is
+ * nothing to parse: the template itself is asked. */
+static bool content_is_rest(const common_shim_prompt &p)
 {
 	static const char probe[] = " A probe:\n1 < 2, {\"x\": [3]}.\n\n";
-	if (p.has_tools || p.params.supports_thinking ||
-	    !p.params.grammar.empty() || p.parsing.is_continuation)
+	if (p.has_tools || !p.params.grammar.empty() ||
+	    p.parsing.is_continuation)
 		return false;
 	try {
 		auto msg = common_chat_parse(probe, false, p.parsing);
@@ -124,6 +127,24 @@ static bool passes_through(const common_shim_prompt &p)
 	} catch (const std::exception &) {
 		return false;
 	}
+}
+
+/* "required" shall mean a call now: common lets a model talk before it, and a
+ * small one then talks to the end. Takes the free text before the calls out of
+ * the grammar's root, `until-12? tool-calls`; a thinking part stays. */
+static void call_at_once(std::string &grammar)
+{
+	size_t root = grammar.find("root ::= ");
+	if (root == std::string::npos)
+		return;
+	size_t line = grammar.find('\n', root);
+	size_t at = grammar.rfind("until-", line);
+	if (at == std::string::npos || at < root)
+		return;
+	size_t end = grammar.find_first_not_of("0123456789",
+					       at + std::strlen("until-"));
+	if (end != std::string::npos && grammar.compare(end, 2, "? ") == 0)
+		grammar.erase(at, end + 2 - at);
 }
 
 static void set_variables(common_chat_templates_inputs &in,
@@ -180,8 +201,14 @@ try {
 	auto in = inputs(*t, *ask);
 	p->model = t->model;
 	p->params = common_chat_templates_apply(t->templates.get(), in);
+	auto caps = common_chat_templates_get_caps(t->templates.get());
 	p->has_tools = !in.tools.empty() &&
-		       in.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE;
+		       in.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE &&
+		       caps["supports_tool_calls"];
+	if (!p->has_tools && in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
+		throw std::invalid_argument("it knows no tool calls");
+	if (in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
+		call_at_once(p->params.grammar);
 	p->grammar_type = in.json_schema.empty()
 				  ? COMMON_GRAMMAR_TYPE_TOOL_CALLS
 				  : COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT;
@@ -192,7 +219,8 @@ try {
 	if (!p->params.parser.empty())
 		p->parsing.parser.load(p->params.parser);
 	set_triggers(*p);
-	p->is_plain = passes_through(*p);
+	p->is_rest = content_is_rest(*p);
+	p->is_plain = p->is_rest && !p->params.supports_thinking;
 	*out = p.release();
 	return 0;
 } catch (const std::exception &x) {
@@ -234,7 +262,7 @@ struct common_shim_parser *common_shim_parser_new(
 {
 	auto *parser = new common_shim_parser();
 	parser->parsing = p->parsing;
-	parser->has_tools = p->has_tools;
+	parser->is_rest = p->is_rest;
 	parser->is_plain = p->is_plain;
 	if (p->parsing.is_continuation) {
 		/* What the client began is not part of the answer. */
@@ -368,13 +396,7 @@ try {
 		p->shown = std::move(now);
 		tell(*p, is_last, diffs, fn, ctx);
 	}
-	/* Content goes on to the end where no tool call can follow it. */
-	if (!p->has_tools && !p->shown.content.empty() &&
-	    p->text.size() >= p->shown.content.size() &&
-	    p->text.compare(p->text.size() - p->shown.content.size(),
-			    std::string::npos, p->shown.content) == 0 &&
-	    !p->parsing.is_continuation)
-		p->is_plain = true;
+	p->is_plain = p->is_rest && !p->shown.content.empty();
 	return 0;
 } catch (const std::exception &x) {
 	return failed(e, ERR_ENGINE, "the answer cannot be parsed", x);
