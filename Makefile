@@ -5,6 +5,7 @@ LLAMA ?= $(if $(filter x86_64 aarch64,$(shell uname -m)),prebuilt,source)
 PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
+TARGETS ?=
 export LLAMA
 
 .DEFAULT_GOAL := help
@@ -50,7 +51,7 @@ clang: ## build/clang: the second compiler
 release dev asan tsan clang: needs
 	@cmake -G Ninja -S . -B build/$@ $(flags_$@) \
 		-DLLAMA=$(LLAMA) >/dev/null
-	@ninja -C build/$@
+	@ninja -C build/$@ $(TARGETS)
 
 needs:
 	@scripts/setup build $(if $(filter clang,$(MAKECMDGOALS)),dev)
