@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -396,6 +397,73 @@ static void an_idle_connection_is_closed_after_a_while(void **state)
 			LIMIT_POOL_IDLE_MS - 50, LIMIT_POOL_IDLE_MS + 500);
 }
 
+/* One of many connections at the upstream. */
+struct one {
+	struct stream *s;
+	bool is_left;
+};
+
+struct many {
+	struct one each[LIMIT_POOL_IDLE + 1];
+	size_t accepted;
+};
+
+static void note_left(void *ctx)
+{
+	((struct one *)ctx)->is_left = true;
+}
+
+static void ignore(void *ctx, struct str data)
+{
+	(void)ctx;
+	(void)data;
+}
+
+static void accept_many(void *ctx, struct stream *s)
+{
+	static const struct stream_fns one_fns = { ignore, note_left, NULL,
+						   NULL };
+	struct many *m = ctx;
+	struct one *o = &m->each[m->accepted++];
+	o->s = s;
+	stream_set_fns(s, &one_fns, o);
+	stream_resume(s);
+}
+
+static void as_many_idle_connections_are_kept_as_may_be(void **state)
+{
+	struct place *p = *state;
+	struct many m = { 0 };
+	struct str ok = STR("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	size_t left = 0;
+	struct err e;
+	listener_free(p->l);
+	assert_int_equal(listener_unix(&p->loop, p->path, 0600, accept_many, &m,
+				       &p->l, &e),
+			 0);
+	for (size_t i = 0; i < ARRAY_LEN(m.each); i++)
+		start(p, (struct http_request){ 0 });
+	while (m.accepted < ARRAY_LEN(m.each))
+		uv_run(&p->loop, UV_RUN_ONCE);
+	for (size_t i = 0; i < LIMIT_POOL_IDLE; i++)
+		stream_write(m.each[i].s, &ok, 1);
+	while (p->ends < LIMIT_POOL_IDLE)
+		uv_run(&p->loop, UV_RUN_ONCE);
+	uv_run(&p->loop, UV_RUN_NOWAIT);
+	for (size_t i = 0; i < ARRAY_LEN(m.each); i++)
+		assert_false(m.each[i].is_left);
+	stream_write(m.each[LIMIT_POOL_IDLE].s, &ok, 1);
+	while (!left) {
+		uv_run(&p->loop, UV_RUN_ONCE);
+		for (size_t i = 0; i < ARRAY_LEN(m.each); i++)
+			left += m.each[i].is_left;
+	}
+	assert_int_equal(left, 1);
+	assert_false(m.each[LIMIT_POOL_IDLE].is_left); /* the newest */
+	for (size_t i = 0; i < ARRAY_LEN(m.each); i++)
+		stream_free(m.each[i].s);
+}
+
 static void cancelling_closes_the_connection_at_once(void **state)
 {
 	struct place *p = *state;
@@ -507,6 +575,36 @@ static void a_late_first_byte_is_an_error_of_its_own(void **state)
 		uv_run(&p->loop, UV_RUN_ONCE);
 }
 
+static void a_connection_that_nobody_takes_is_given_up(void **state)
+{
+	struct place *p = *state;
+	struct sockaddr_in a;
+	socklen_t n = sizeof a;
+	int fds[4];
+	uv_ip4_addr("127.0.0.1", 0, &a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, n), 0);
+	assert_int_equal(listen(fd, 0), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	/* Its queue is full with these, and the kernel stays silent. */
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)!connect(fds[i], (struct sockaddr *)&a, n);
+	}
+	char address[32];
+	snprintf(address, sizeof address, "127.0.0.1:%d", ntohs(a.sin_port));
+	http_pool_free(p->pool);
+	p->pool = http_pool_new(&p->loop, address);
+	uint64_t start_ns = timer_now_ns();
+	get(p, NULL);
+	expect_failure(p, ERR_ENGINE_SLOW, "did not take the connection");
+	assert_in_range((timer_now_ns() - start_ns) / 1000000,
+			LIMIT_CONNECT_MS - 50, LIMIT_CONNECT_MS + 1000);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	close(fd);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -521,6 +619,7 @@ int main(void)
 		TEST(a_connection_closed_under_a_request_is_replaced_once),
 		TEST(an_idle_connection_that_ends_or_talks_is_dropped),
 		TEST(an_idle_connection_is_closed_after_a_while),
+		TEST(as_many_idle_connections_are_kept_as_may_be),
 		TEST(cancelling_closes_the_connection_at_once),
 		TEST(a_call_can_be_cancelled_in_its_own_callback),
 		TEST(freeing_the_pool_cancels_without_a_word),
@@ -528,6 +627,7 @@ int main(void)
 		TEST(a_bad_address_is_an_error_of_the_call),
 		TEST(cut_and_broken_answers_are_errors),
 		TEST(a_late_first_byte_is_an_error_of_its_own),
+		TEST(a_connection_that_nobody_takes_is_given_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
