@@ -158,7 +158,10 @@ static int list_store(struct call *c, const struct cmd_line *in, struct err *e)
 	int failed = 0;
 	if (call_json(c, "GET", "/models", STR(""), &models, e))
 		return -1;
-	json_array_foreach(models, i, model) add_model(&all, model, typed);
+	json_array_foreach(models, i, model)
+	{
+		add_model(&all, model, typed);
+	}
 	if (cmd_is_set(in, "quiet"))
 		show_ids(&all);
 	else if (cmd_is_set(in, "json"))

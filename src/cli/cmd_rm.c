@@ -25,9 +25,15 @@ static int remove_one(struct call *c, const char *model, bool force,
 					model);
 		return err_wrap(e, "remove %s", model);
 	}
-	json_array_foreach(steps, i, step) json_object_foreach(
-		step, what, value) if (json_is_string(value))
-		term_printf("%s: %s\n", what, json_string_value(value));
+	json_array_foreach(steps, i, step)
+	{
+		json_object_foreach(step, what, value)
+		{
+			if (json_is_string(value))
+				term_printf("%s: %s\n", what,
+					    json_string_value(value));
+		}
+	}
 	return 0;
 }
 

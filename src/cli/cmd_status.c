@@ -64,12 +64,13 @@ static const char *host_url(const struct where *w, const json_t *listen)
 	json_t *url;
 	if (w->kind == WHERE_HOST)
 		return w->text;
-	json_array_foreach(
-		listen, i,
-		url) if (json_is_string(url) &&
-			 str_starts(str_of(json_string_value(url)),
-				    "http://")) return json_string_value(url);
-	return WHERE_PORT_URL;
+	json_array_foreach(listen, i, url)
+	{
+		if (json_is_string(url) &&
+		    str_starts(str_of(json_string_value(url)), "http://"))
+			return json_string_value(url);
+	}
+	return json_array_size(listen) ? NULL : WHERE_PORT_URL;
 }
 
 static void show_ways_in(const struct where *w, const json_t *listen)
@@ -80,9 +81,13 @@ static void show_ways_in(const struct where *w, const json_t *listen)
 	term_printf("\n");
 	if (host)
 		term_printf("OpenAI API:    %s/v1\n", host);
-	json_array_foreach(listen, i, url) if (json_is_string(url))
-		term_printf("%s%s\n", i ? "               " : "Listening on:  ",
-			    json_string_value(url));
+	json_array_foreach(listen, i, url)
+	{
+		if (json_is_string(url))
+			term_printf("%s%s\n",
+				    i ? "               " : "Listening on:  ",
+				    json_string_value(url));
+	}
 }
 
 static void show_json(const struct where *w, json_t *backends,

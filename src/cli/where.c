@@ -42,24 +42,28 @@ static int set_socket(struct where *w, const char *path, struct err *e)
 }
 
 /* Does somebody listen there? */
-static bool accepts(struct where *w, const char *path)
+static bool accepts(const char *path)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || strlen(path) >= sizeof to.sun_path)
 		return false;
 	memcpy(to.sun_path, path, strlen(path));
-	if (connect(fd, (const struct sockaddr *)&to, sizeof to) == 0)
-		return true;
-	if (errno == EACCES)
+	return connect(fd, (const struct sockaddr *)&to, sizeof to) == 0;
+}
+
+/* A socket that is there and not for us is worth telling. */
+static void note_denied(struct where *w, const char *path)
+{
+	if (access(path, W_OK) < 0 && errno == EACCES)
 		snprintf(w->denied, sizeof w->denied, "%s", path);
-	return false;
 }
 
 int where_find(struct where *out, struct err *e)
 {
 	const char *host = variable(HOST_VARIABLE);
 	auto_free char *own = paths_socket();
+	bool is_named = variable("MODEL_RUNNER_SOCK") != NULL;
 	const char *const sockets[] = { own, PATHS_SYSTEM_SOCKET };
 	const char *tls = variable("MODEL_RUNNER_TLS");
 	*out = (struct where){ 0 };
@@ -70,12 +74,12 @@ int where_find(struct where *out, struct err *e)
 		return set(out, WHERE_HOST, host, e)
 			       ? err_wrap(e, HOST_VARIABLE)
 			       : 0;
-	/* Who names a socket means that one, even while nobody listens. */
-	if (variable("MODEL_RUNNER_SOCK"))
-		return set_socket(out, own, e);
-	for (size_t i = 0; i < ARRAY_LEN(sockets); i++)
-		if (accepts(out, sockets[i]))
+	for (size_t i = 0; i < ARRAY_LEN(sockets); i++) {
+		note_denied(out, sockets[i]);
+		/* Who names a socket means that one, though nobody listens. */
+		if ((i == 0 && is_named) || accepts(sockets[i]))
 			return set_socket(out, sockets[i], e);
+	}
 	return set(out, WHERE_PORT, WHERE_PORT_URL, e);
 }
 
@@ -107,11 +111,10 @@ int where_unreachable(const struct where *w, const char *cause, struct err *e)
 			       "there, or unset " HOST_VARIABLE,
 			       w->text, cause);
 	if (*w->denied)
-		return err_set(e, ERR_UNAVAILABLE,
-			       "modeld has a socket at %s that you may not "
-			       "use, and nothing answers at %s; run this as "
-			       "root, or join the group of the socket",
-			       w->denied, w->text);
+		return err_set(e, ERR_FORBIDDEN,
+			       "you may not use modeld's socket %s: join its "
+			       "group, or run this as root",
+			       w->denied);
 	return err_set(e, ERR_UNAVAILABLE, "modeld is not running (%s: %s): %s",
 		       w->text, cause, start);
 }

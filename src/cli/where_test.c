@@ -82,7 +82,8 @@ static void what_cannot_be_reached_says_what_to_do(void **state)
 	w.kind = WHERE_PORT;
 	snprintf(w.denied, sizeof w.denied, "/run/modeld/modeld.sock");
 	assert_int_equal(where_unreachable(&w, "refused", &e), -1);
-	assert_non_null(strstr(e.msg, "join the group"));
+	assert_int_equal(e.code, ERR_FORBIDDEN);
+	assert_non_null(strstr(e.msg, "/run/modeld/modeld.sock: join its"));
 }
 
 /* Root's lies where a test must not write: root becomes somebody for a while.

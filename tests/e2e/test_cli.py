@@ -44,6 +44,13 @@ def test_version_and_status(own):
     assert state["running"] and state["endpointHost"] == m.url + "/v1/"
 
 
+def test_without_a_port_status_names_none(start, models_store, tmp_path):
+    m = start(models_store, "--port", "off")
+    cli = Cli(tmp_path, None, MODEL_RUNNER_SOCK=str(m.socket))
+    assert cli.out("status").endswith(f"\n\nListening on:  unix:{m.socket}\n")
+    assert json.loads(cli.out("status", "--json"))["endpointHost"] == ""
+
+
 def test_the_socket_and_the_port_lead_to_the_same(modeld, tmp_path):
     a = Cli(tmp_path, None, MODEL_RUNNER_SOCK=str(modeld.socket)).out("list")
     b = Cli(tmp_path, f"unix:{modeld.socket}").out("list")
