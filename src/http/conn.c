@@ -551,6 +551,8 @@ static void expire(struct conn *c)
 		time_out(c, "the request's head", l->head_ms);
 	} else if (c->state == CONN_BODY) {
 		time_out(c, "more of the request's body", l->body_idle_ms);
+	} else if (stream_queued(c->stream)) {
+		set_due(c, l->keepalive_ms); /* it still reads its answer */
 	} else {
 		conn_close(c, false);
 	}

@@ -111,6 +111,23 @@ static void an_idle_connection_is_closed_without_a_word(void **state)
 	assert_int_equal(p->w.got.n, 0);
 }
 
+static void who_still_reads_its_answer_is_not_idle(void **state)
+{
+	struct place *p = *state;
+	static const char large[1000000];
+	set_limits(p, (struct http_limits){ .keepalive_ms = 20 });
+	wire_send(&p->w, GET("/held"));
+	while (!p->x)
+		wire_turn(&p->w);
+	exchange_reply(steal(&p->x), 200, NULL,
+		       (struct str){ large, sizeof large });
+	uint64_t until = timer_now_ns() + 100000000;
+	while (timer_now_ns() < until)
+		uv_run(&p->loop, UV_RUN_ONCE);
+	wire_wait_end(&p->w);
+	assert_true(p->w.got.n > sizeof large);
+}
+
 static void who_does_not_read_its_answer_is_gone(void **state)
 {
 	struct place *p = *state;
@@ -312,6 +329,7 @@ int main(void)
 		TEST(a_slow_body_is_408),
 		TEST(a_body_that_its_handler_does_not_want_yet_is_not_slow),
 		TEST(an_idle_connection_is_closed_without_a_word),
+		TEST(who_still_reads_its_answer_is_not_idle),
 		TEST(who_does_not_read_its_answer_is_gone),
 		TEST(who_reads_on_gets_told_to_go_on),
 		TEST(who_leaves_while_it_waits_is_gone_in_time),
