@@ -205,18 +205,16 @@ static bool is_clogged(const struct conn *c)
 static bool read_head(struct conn *c)
 {
 	struct http_server *s = c->server;
-	if (is_clogged(c))
+	if (!c->input.n || is_clogged(c))
 		return false;
 	struct http_exchange *x = server_take_exchange(s);
 	size_t used = 0;
 	struct err e;
-	int r = c->input.n ? head_parse_request(c->input, &x->head, &used, &e)
-			   : HEAD_MORE;
+	int r = head_parse_request(c->input, &x->head, &used, &e);
 	if (r == HEAD_MORE) {
 		server_put_exchange(s, x);
 		/* A lone empty line is what old clients put after a body. */
-		if (c->input.n && c->state == CONN_IDLE &&
-		    !str_eq(c->input, "\r\n")) {
+		if (c->state == CONN_IDLE && !str_eq(c->input, "\r\n")) {
 			c->state = CONN_HEAD;
 			set_due(c, s->limits.head_ms);
 		}
