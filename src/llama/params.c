@@ -1,14 +1,15 @@
 #include "llama/params.h"
 
 static const struct params_field fields[] = {
-#define INT(member, name, where, least, most, absent) \
-	{ name, PARAMS_INT, where, (double)(least), (double)(most), 0 },
-#define NUM(member, name, where, least, most, absent) \
-	{ name, PARAMS_NUM, where, least, most, 0 },
-#define BOOL(member, name, where, absent) { name, PARAMS_BOOL, where, 0, 0, 0 },
-#define TEXT(member, name, where) { name, PARAMS_TEXT, where, 0, 0, 0 },
-#define TREE(member, name, where, shapes) \
-	{ name, PARAMS_TREE, where, 0, 0, shapes },
+#define ROW(n, k, w, ...) { .name = n, .kind = k, .where = w, __VA_ARGS__ },
+#define INT(member, name, where, from, to, absent) \
+	ROW(name, PARAMS_INT, where, .first = from, .last = to)
+#define NUM(member, name, where, from, to, absent) \
+	ROW(name, PARAMS_NUM, where, .least = from, .most = to)
+#define BOOL(member, name, where, absent) ROW(name, PARAMS_BOOL, where, )
+#define TEXT(member, name, where) ROW(name, PARAMS_TEXT, where, )
+#define TREE(member, name, where, accepted) \
+	ROW(name, PARAMS_TREE, where, .shapes = accepted)
 #include "llama/params_fields.h"
 };
 

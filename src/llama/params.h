@@ -43,7 +43,8 @@ struct params_field {
 	const char *name;
 	enum params_kind kind;
 	int where;
-	double least, most; /* of numbers */
-	int shapes;	    /* of trees */
+	int64_t first, last; /* of whole numbers */
+	double least, most;  /* of others */
+	int shapes;	     /* of trees */
 };
 const struct params_field *params_fields(size_t *n);

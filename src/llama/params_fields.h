@@ -7,8 +7,8 @@
  *   TREE(member, "name", where, shapes)               anything of these shapes
  *
  * `where` is the requests that know it, `absent` what holds when it is not
- * given or null. The largest double below 2^63 ends the 64-bit range. Whoever
- * includes this defines the five macros; they end with it. */
+ * given or null. Whoever includes this defines the five macros; they end with
+ * it. */
 /* clang-format off */
 #define GENERATE (PARAMS_CHAT | PARAMS_COMPLETION)
 #define ALL (GENERATE | PARAMS_EMBEDDING | PARAMS_TOKENIZE | PARAMS_DETOKENIZE)
@@ -25,7 +25,7 @@ NUM(presence_penalty,   "presence_penalty",      GENERATE, -2, 2, 0)
 NUM(frequency_penalty,  "frequency_penalty",     GENERATE, -2, 2, 0)
 NUM(repeat_penalty,     "repeat_penalty",        GENERATE, 0.01, 10, 1)
 INT(repeat_last_n,      "repeat_last_n",         GENERATE, 0, 65536, 64)
-INT(seed,               "seed",                  GENERATE, INT64_MIN, INT64_MAX - 1023, -1)
+INT(seed,               "seed",                  GENERATE, INT64_MIN, INT64_MAX, -1)
 INT(n,                  "n",                     GENERATE, 1, LIMIT_CHOICES, 1)
 BOOL(logprobs,          "logprobs",              PARAMS_CHAT, false)
 INT(top_logprobs,       "top_logprobs",          PARAMS_CHAT, 0, LIMIT_TOP_LOGPROBS, 0)

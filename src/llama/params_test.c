@@ -33,18 +33,18 @@ static void accepted(const struct params_field *f, json_t *value)
 
 static bool fits(const struct params_field *f, double d)
 {
-	return f->kind == PARAMS_INT || f->kind == PARAMS_NUM
-		       ? d >= f->least && d <= f->most
-		       : false;
+	if (f->kind == PARAMS_NUM)
+		return d >= f->least && d <= f->most;
+	return f->kind == PARAMS_INT && d < 0x1p63 && d >= -0x1p63 &&
+	       (int64_t)d >= f->first && (int64_t)d <= f->last;
 }
 
 static void every_number_is_bounded_on_both_sides(void **state)
 {
-	static const double odd[] = { -1,	    0,
-				      -0.0,	    2147483648.,
-				      -2147483649., 9223372036854775808.,
-				      1e300,	    -1e300,
-				      DBL_MAX };
+	static const double odd[] = {
+		-1,	      -0.0,  2147483648., 0x1p63,
+		-2147483649., 1e300, -1e300,	  DBL_MAX
+	};
 	size_t n;
 	const struct params_field *f = params_fields(&n);
 	(void)state;
@@ -62,14 +62,20 @@ static void the_ends_of_each_range_are_in_it(void **state)
 	const struct params_field *f = params_fields(&n);
 	(void)state;
 	for (size_t i = 0; i < n; i++) {
-		if (f[i].kind != PARAMS_INT && f[i].kind != PARAMS_NUM)
-			continue;
-		assert_true(f[i].least < f[i].most);
-		accepted(&f[i], json_real(f[i].least));
-		accepted(&f[i], json_real(f[i].most));
-		if (f[i].most < 1e15) {
-			refused(&f[i], json_real(f[i].least - 1));
-			refused(&f[i], json_real(f[i].most + 1));
+		if (f[i].kind == PARAMS_NUM) {
+			assert_true(f[i].least < f[i].most);
+			accepted(&f[i], json_real(f[i].least));
+			accepted(&f[i], json_real(f[i].most));
+			refused(&f[i], json_real(f[i].least - 0.001));
+			refused(&f[i], json_real(f[i].most + 0.001));
+		} else if (f[i].kind == PARAMS_INT) {
+			assert_true(f[i].first < f[i].last);
+			accepted(&f[i], json_integer(f[i].first));
+			accepted(&f[i], json_integer(f[i].last));
+			if (f[i].first > INT64_MIN)
+				refused(&f[i], json_integer(f[i].first - 1));
+			if (f[i].last < INT64_MAX)
+				refused(&f[i], json_integer(f[i].last + 1));
 		}
 	}
 }
