@@ -63,7 +63,7 @@ fuzz: ## every fuzzer for 30 s; ARGS go to scripts/fuzz
 
 lint: ## the rules of CONTRIBUTING.md that a script can hold
 	@scripts/setup build dev
-	@scripts/lint $(ARGS)
+	@scripts/lint $(or $(ARGS),$(patsubst %/build.ninja,%,$(wildcard build/release/build.ninja)))
 
 fmt: ## clang-format over every source file
 	@scripts/setup dev
