@@ -56,8 +56,8 @@ int batch_compute(struct batch *b)
 	llama_synchronize(b->ctx);
 	uint64_t now = timer_now_ns();
 	int was = b->pace.now;
-	if (b->is_paced &&
-	    pace_step(&b->pace, now - wall, cpu_ns() - cpu, now) != was) {
+	if (b->is_paced && pace_step(&b->pace, b->batch.n_tokens, now - wall,
+				     cpu_ns() - cpu, now) != was) {
 		log_debug("threads changed from=%d to=%d", was, b->pace.now);
 		llama_set_n_threads(b->ctx, b->pace.now, b->pace.now);
 	}
