@@ -12,6 +12,7 @@ a lenient parser takes. We also close sooner: after a 1xx or 204 that announces 
 We take one thing that llhttp does not: a method that is a token but has no name in llhttp
 (it answers 405 or 404 here). Such a message is compared as if it said POST. And
 Proxy-Connection, which no RFC has, means nothing to us; llhttp reads it as Connection.
+And llhttp before 8 (Node.js 18) looks for a body after a 1xx or a 304.
 """
 
 import json
@@ -31,6 +32,11 @@ KNOWN = {"DELETE", "GET", "HEAD", "POST", "PUT", "OPTIONS", "PATCH"}
 
 pytestmark = pytest.mark.skipif(not shutil.which("node"),
                                 reason="node is missing: scripts/setup test installs it")
+
+
+def llhttp_version():
+    return int(subprocess.check_output(
+        ["node", "-p", "parseInt(process.versions.llhttp)"]))
 
 
 def ask(command, kind, messages):
@@ -90,7 +96,10 @@ def compare(kind, messages):
     if kind == "response-to-head":
         theirs = [without_keep_alive(t) for t in theirs]
     conflicts = []
+    old = llhttp_version() < 8
     for row in zip(messages, sent, ours, theirs):
+        if old and (row[2].get("status") == 304 or row[2].get("status", 0) // 100 == 1):
+            continue
         why = difference(kind, *row)
         if why:
             conflicts.append(f"{why}: {row[0]!r}\n  ours   {row[2]}\n  llhttp {row[3]}")
