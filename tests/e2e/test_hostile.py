@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import eventually
+from conftest import BUILD, eventually
 
 HEAD = b"Host: localhost\r\n"
 
@@ -159,7 +159,8 @@ def test_a_thousand_at_once(start, models_store):
     idle = m.rss_kib()
     for s in socks:
         s.close()
-    assert idle < 20000, "a thousand idle connections"
+    # ASan's shadow and red zones are not modeld's.
+    assert idle < (60000 if BUILD.name == "asan" else 20000), "a thousand idle connections"
     eventually(lambda: m.metric("modeld_http_exchanges_open") == 1)
 
 
