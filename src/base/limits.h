@@ -107,6 +107,7 @@
  * use more stop strings. */
 #define LIMIT_ANSWER_BYTES (16u << 20)
 #define LIMIT_VECTORS_BYTES (256u << 20)
+#define LIMIT_TOKENIZE_BODY_BYTES (4u << 20) /* a second's work */
 #define LIMIT_CHOICES 128
 #define LIMIT_PROMPTS 2048
 #define LIMIT_STOP_STRINGS 32

@@ -1,7 +1,6 @@
 /* chat.c - POST /v1/chat/completions. */
 #include "llama/generate.h"
 #include "llama/settings.h"
-#include "llama/weights.h"
 
 #include <math.h>
 
@@ -254,10 +253,9 @@ static int chat_read(struct generate *g, struct err *e)
 	for (size_t i = 0; (stop = common_shim_prompt_stop(g->chat, i)); i++)
 		settings_stop_at(g, str_of(stop));
 	generate_prompts(g, 1);
-	return tokens_from_text(weights_vocab(g->serve->weights),
-				common_shim_prompt_text(g->chat),
-				TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL,
-				&g->prompts[0].tokens, e);
+	return serve_tokenize(g->serve, common_shim_prompt_text(g->chat),
+			      TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL,
+			      "messages", &g->prompts[0].tokens, e);
 }
 
 /* ---- the answer's words ---- */

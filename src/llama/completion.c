@@ -18,8 +18,9 @@ static int read_text(struct generate *g, struct generate_prompt *p,
 	const struct llama_vocab *v = weights_vocab(g->serve->weights);
 	if (g->params.echo)
 		p->echo = text;
-	if (tokens_from_text(v, text, TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL,
-			     &p->tokens, e))
+	if (serve_tokenize(g->serve, text,
+			   TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL, "prompt",
+			   &p->tokens, e))
 		return -1;
 	/* Nothing to go on from: from the mark that texts begin after. */
 	int32_t start = llama_vocab_bos(v);

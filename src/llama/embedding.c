@@ -117,8 +117,8 @@ static int read_text(struct embedding *m, struct input *in, const json_t *j,
 	struct str text = { json_string_value(j), json_string_length(j) };
 	if (!text.n)
 		return err_field(e, "input", "'input' must not be empty");
-	return tokens_from_text(weights_vocab(m->serve->weights), text,
-				TOKENS_ADD_SPECIAL, &in->tokens, e);
+	return serve_tokenize(m->serve, text, TOKENS_ADD_SPECIAL, "input",
+			      &in->tokens, e);
 }
 
 static int read_tokens(struct embedding *m, struct input *in, const json_t *ids,

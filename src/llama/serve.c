@@ -43,18 +43,35 @@ int serve_has_room(const struct serve *s, size_t n_tasks, struct err *e)
 		       waiting, n_tasks);
 }
 
+static int too_long(const struct serve *s, const char *number, size_t n_tokens,
+		    const char *field, struct err *e)
+{
+	size_t most = (size_t)batch_facts(s->batch)->context;
+	err_set(e, ERR_CONTEXT,
+		"the prompt has %s%zu tokens, and with room for an answer the "
+		"context of %zu tokens holds %zu: shorten it",
+		number, n_tokens, most, most - 1);
+	snprintf(e->param, sizeof e->param, "%s", field);
+	return -1;
+}
+
 int serve_fits(const struct serve *s, size_t n_tokens, const char *field,
 	       struct err *e)
 {
-	size_t most = (size_t)batch_facts(s->batch)->context;
-	if (n_tokens < most)
+	if (n_tokens < (size_t)batch_facts(s->batch)->context)
 		return 0;
-	err_set(e, ERR_CONTEXT,
-		"the prompt has %zu tokens, and with room for an answer the "
-		"context of %zu tokens holds %zu: shorten it",
-		n_tokens, most, most - 1);
-	snprintf(e->param, sizeof e->param, "%s", field);
-	return -1;
+	return too_long(s, "", n_tokens, field, e);
+}
+
+int serve_tokenize(const struct serve *s, struct str text, int flags,
+		   const char *field, struct tokens *out, struct err *e)
+{
+	/* Megabytes would take seconds, in which no other answer goes out.
+	 * Some vocabularies drop spaces: hence the wide margin. */
+	size_t least = text.n / MAX(weights_longest(s->weights), (size_t)1);
+	if (least / 4 > (size_t)batch_facts(s->batch)->context)
+		return too_long(s, "more than ", least, field, e);
+	return tokens_from_text(weights_vocab(s->weights), text, flags, out, e);
 }
 
 void serve_on_change(struct serve *s)

@@ -56,6 +56,12 @@ must_use int serve_has_room(const struct serve *s, size_t n_tasks,
 must_use int serve_fits(const struct serve *s, size_t n_tokens,
 			const char *field, struct err *e);
 
+/* Appends the tokens of a request's text. Tells without counting them, as
+ * serve_fits() does, when they can only be too many. */
+must_use int serve_tokenize(const struct serve *s, struct str text, int flags,
+			    const char *field, struct tokens *out,
+			    struct err *e);
+
 void serve_on_change(struct serve *s);
 
 void chat_handle(void *serve, struct http_exchange *x,

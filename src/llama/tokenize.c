@@ -105,7 +105,7 @@ static void start(struct serve *s, struct http_exchange *x,
 {
 	struct reading *r = arena_alloc(exchange_arena(x), sizeof *r);
 	*r = (struct reading){ s, x };
-	exchange_collect(x, LIMIT_INFER_BODY_BYTES, on_body, r);
+	exchange_collect(x, LIMIT_TOKENIZE_BODY_BYTES, on_body, r);
 }
 
 void tokenize_handle(void *serve, struct http_exchange *x,

@@ -14,6 +14,7 @@
 struct weights {
 	struct llama_model *model; /* owned */
 	struct tokens enders;
+	size_t longest;
 };
 
 /* llama.cpp has one log for the whole process, so what it said last is global
@@ -133,6 +134,11 @@ const struct tokens *weights_enders(const struct weights *w)
 	return &w->enders;
 }
 
+size_t weights_longest(const struct weights *w)
+{
+	return w->longest;
+}
+
 bool weights_meta(const struct weights *w, const char *key, char *out,
 		  size_t cap)
 {
@@ -213,9 +219,12 @@ int weights_load(const struct weights_options *o, struct weights **out,
 	if (check_kind(w, e))
 		return -1;
 	const struct llama_vocab *v = weights_vocab(w);
-	for (int32_t i = 0; i < llama_vocab_n_tokens(v); i++)
+	for (int32_t i = 0; i < llama_vocab_n_tokens(v); i++) {
 		if (llama_vocab_is_eog(v, i))
 			tokens_push(&w->enders, i);
+		w->longest =
+			MAX(w->longest, strlen(llama_vocab_get_text(v, i)));
+	}
 	*out = steal(&w);
 	return 0;
 }

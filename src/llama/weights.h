@@ -34,6 +34,8 @@ struct llama_model *weights_model(const struct weights *w);
 const struct llama_vocab *weights_vocab(const struct weights *w);
 /* Tokens that end an answer. */
 const struct tokens *weights_enders(const struct weights *w);
+/* Bytes of the longest text that one token spells. */
+size_t weights_longest(const struct weights *w);
 /* Does it make vectors rather than text, by its metadata? */
 bool weights_is_embedding(const struct weights *w);
 /* A metadata string of the model's own architecture ("context_length" finds

@@ -437,6 +437,13 @@ def test_a_prompt_too_long_is_refused_with_both_numbers(llama):
         assert e["type"] == "invalid_request_error"
 
 
+def test_megabytes_are_refused_without_counting_them(llama):
+    for r in (llama.chat("word " * 2_000_000), llama.post(TEXT, prompt="word " * 2_000_000)):
+        assert r.status_code == 400 and r.elapsed.total_seconds() < 3
+        assert r.json()["error"]["code"] == "context_length_exceeded"
+    error(llama.post("/tokenize", content="x" * (4 << 20)), 413)
+
+
 @pytest.mark.parametrize("path,body,param", [
     (CHAT, {}, "messages"),
     (CHAT, {"messages": []}, "messages"),
