@@ -74,11 +74,18 @@ static struct common_shim_prompt *render(const char *template_text,
 	return p;
 }
 
-/* What was told, as "R:..", "C:.." and "T0:name(..)" without ids. */
+/* What was told; calls as "T0:name arguments", their ids only counted. */
 struct heard {
 	struct writer content, reasoning, calls;
 	int n_ids;
 };
+
+static void heard_fini(struct heard *h)
+{
+	writer_fini(&h->content);
+	writer_fini(&h->reasoning);
+	writer_fini(&h->calls);
+}
 
 static void on_delta(void *ctx, const struct common_shim_delta *d)
 {
@@ -120,9 +127,7 @@ static void check(const struct common_shim_prompt *p, const char *text,
 		assert_string_equal(writer_str(&h.reasoning).p, reasoning);
 		assert_string_equal(writer_str(&h.content).p, content);
 		assert_string_equal(writer_str(&h.calls).p, calls);
-		writer_fini(&h.reasoning);
-		writer_fini(&h.content);
-		writer_fini(&h.calls);
+		heard_fini(&h);
 	}
 }
 
@@ -188,7 +193,7 @@ static void several_calls_have_several_ids(void **state)
 	      "T0:add {\"a\": 1}T1:add {\"a\": 2}");
 	struct heard h = hear(p, text, 3, COMMON_SHIM_END);
 	assert_int_equal(h.n_ids, 2);
-	writer_fini(&h.calls);
+	heard_fini(&h);
 }
 
 static void an_answer_out_of_form_is_not_lost(void **state)
@@ -201,9 +206,7 @@ static void an_answer_out_of_form_is_not_lost(void **state)
 		hear(p, "Well <tool_call>\nnonsense", 4, COMMON_SHIM_END);
 	(void)state;
 	assert_non_null(strstr(writer_str(&h.content).p, "Well"));
-	writer_fini(&h.content);
-	writer_fini(&h.calls);
-	writer_fini(&h.reasoning);
+	heard_fini(&h);
 }
 
 static void a_required_tool_binds_from_the_first_token(void **state)
