@@ -81,7 +81,6 @@ static void on_piece(void *ctx, struct str piece)
 	l->is_last = piece.n == 0;
 	l->is_working = true;
 	buf_clear(&l->piece);
-	/* A piece is one read of the stream, so it always fits. */
 	if (buf_put(&l->piece, piece.p, piece.n))
 		abort();
 	exchange_body_pause(l->x);
@@ -96,7 +95,8 @@ void models_load(void *app, struct http_exchange *x,
 	l->api = app;
 	l->x = x;
 	l->load = load_new(l->api->store);
-	buf_init(&l->piece, LIMIT_READ_BYTES);
+	/* The most that a connection gives at once. */
+	buf_init(&l->piece, LIMIT_PIPELINED_BYTES + LIMIT_READ_BYTES);
 	exchange_set_fns(x, &exchange_fns, l);
 	exchange_stream(x, 0, on_piece, l);
 }

@@ -1,7 +1,8 @@
 """A stand-in for modeld-llama that fails on command.
 
 The behaviour is read from FAKE_ENGINE (JSON): "load_s" seconds of loading, "fail" an
-event to fail with, "exit" a status to leave with instead of loading, "die_after" bytes
+event to fail with, "exit" a status to leave with instead of loading (and "say" before),
+"die_after" bytes
 of an answer, "chunks"/"pause_s" for streams, "bytes" for large answers, "silent".
 Every start appends a line to FAKE_ENGINE_LOG, so that loads can be counted.
 """
@@ -121,7 +122,7 @@ def serve(conn):
 note(f"start {os.getpid()}")
 threading.Thread(target=parent_watch, daemon=True).start()
 if "exit" in plan:
-    print("out of luck: the model is cursed", file=sys.stderr, flush=True)
+    print(plan.get("say", "out of luck: the model is cursed"), file=sys.stderr, flush=True)
     sys.exit(plan["exit"])
 steps = 10
 for step in range(steps):
