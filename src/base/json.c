@@ -103,7 +103,7 @@ char *json_text(const json_t *j)
 	return s ? s : xstrdup("null");
 }
 
-/* ---- json_scan_str: one pass over the text, a bit per open bracket ---- */
+/* ---- json_scan_...: one pass over the text, a bit per open bracket ---- */
 
 struct scan {
 	struct str text;
@@ -111,6 +111,8 @@ struct scan {
 	size_t depth;
 	bool object[LIMIT_JSON_DEPTH]; /* what each open bracket is */
 	const char *want;
+	bool wants_true; /* and no string */
+	bool is_true;
 	char *found; /* owned */
 	struct err *e;
 };
@@ -294,8 +296,15 @@ static int name(struct scan *s, bool *is_wanted)
 	return 0;
 }
 
+static int value(struct scan *s);
+
 static int wanted(struct scan *s)
 {
+	if (s->wants_true) {
+		peek(s);
+		s->is_true |= str_starts(str_tail(s->text, s->at), "true");
+		return value(s);
+	}
 	auto_buf struct buf text;
 	buf_init(&text, s->text.n);
 	if (s->found)
@@ -379,5 +388,18 @@ int json_scan_str(struct str text, const char *name, char **out, struct err *e)
 	if (!s.found)
 		return JSON_ABSENT;
 	*out = s.found;
+	return 0;
+}
+
+int json_scan_true(struct str text, const char *name, bool *out, struct err *e)
+{
+	struct scan s = {
+		.text = text, .want = name, .wants_true = true, .e = e
+	};
+	if (peek(&s) != '{')
+		return wrong(&s, "an object was expected");
+	if (scan(&s))
+		return -1;
+	*out = s.is_true;
 	return 0;
 }

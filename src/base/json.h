@@ -41,5 +41,9 @@ enum json_outcome { JSON_ABSENT = 1 };
 must_use int json_scan_str(struct str text, const char *name, char **out,
 			   struct err *e);
 
+/* In the same way: is the member there, and true? */
+must_use int json_scan_true(struct str text, const char *name, bool *out,
+			    struct err *e);
+
 /* Compact text, keys in insertion order; the caller frees it. */
 char *json_text(const json_t *j) must_use;

@@ -286,6 +286,39 @@ static void brackets_may_nest_as_deep_as_the_limit(void **state)
 	assert_non_null(strstr(e.msg, "nested too deeply"));
 }
 
+static void a_true_member_is_found_without_a_tree(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		bool want;
+	} cases[] = {
+		{ "{\"s\":true}", true },
+		{ "{\"a\":[{\"s\":false}],\"s\" : true }", true },
+		{ "{\"\\u0073\":true}", true },
+		{ "{\"s\":false}", false },
+		{ "{\"s\":null}", false },
+		{ "{\"s\":\"true\"}", false },
+		{ "{\"s\":{\"s\":true}}", false },
+		{ "{\"s\":[true]}", false },
+		{ "{}", false },
+	};
+	static const char *const bad[] = { "[true]", "{\"s\":}", "{\"s\":true",
+					   "{\"s\":truee}", "{\"s\":{]}" };
+	struct err e;
+	bool got;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		got = !cases[i].want;
+		assert_int_equal(
+			json_scan_true(str_of(cases[i].text), "s", &got, &e),
+			0);
+		assert_int_equal(got, cases[i].want);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(json_scan_true(str_of(bad[i]), "s", &got, &e),
+				 -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +333,7 @@ int main(void)
 		cmocka_unit_test(text_that_is_not_json_is_refused),
 		cmocka_unit_test(a_member_of_another_type_is_named),
 		cmocka_unit_test(brackets_may_nest_as_deep_as_the_limit),
+		cmocka_unit_test(a_true_member_is_found_without_a_tree),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
