@@ -87,6 +87,40 @@ int err_wrap(struct err *e, const char *fmt, ...)
 	return -1;
 }
 
+/* Does an absolute path start at s[i]? URLs and names like ai/x do not. */
+static bool starts_path(const char *s, size_t i)
+{
+	if (s[i] != '/' || strchr("/ ", s[i + 1]))
+		return false;
+	return i == 0 || strchr(" '\"`(=,:<[", s[i - 1]);
+}
+
+bool err_hide_paths(struct err *e)
+{
+	char *s = e->msg, *to = s;
+	bool found = false;
+	for (size_t i = 0; s[i];) {
+		if (!starts_path(s, i)) {
+			*to++ = s[i++];
+			continue;
+		}
+		char quote[] = { i ? s[i - 1] : ' ', '\0' };
+		bool is_quoted = strchr("'\"`", quote[0]);
+		size_t n = strcspn(s + i, is_quoted ? quote : " :'\"`,;)>]");
+		while (n && s[i + n - 1] == '/')
+			n--;
+		size_t last = i + n;
+		while (s[last - 1] != '/')
+			last--;
+		memmove(to, s + last, i + n - last);
+		to += i + n - last;
+		i += n;
+		found = true;
+	}
+	*to = '\0';
+	return found;
+}
+
 int err_http_status(enum err_code code)
 {
 	return codes[code].status;

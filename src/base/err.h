@@ -7,6 +7,7 @@
  * `load ai/smollm2: blob sha256:ab..: no such file`. */
 #pragma once
 #include "base/base.h"
+#include <stdbool.h>
 
 enum err_code {
 #define ERR(name, status, type, exit_status) ERR_##name,
@@ -30,6 +31,10 @@ int err_field(struct err *e, const char *param, const char *fmt, ...)
 int err_sys(struct err *e, const char *fmt, ...) printf_like(2, 3);
 /* Puts `fmt` and ": " before the message that is there. */
 int err_wrap(struct err *e, const char *fmt, ...) printf_like(2, 3);
+
+/* Leaves only the last component of each absolute path in the message; gives
+ * whether there was one. */
+bool err_hide_paths(struct err *e);
 
 /* Columns of err_codes.h. */
 int err_http_status(enum err_code code);

@@ -86,6 +86,34 @@ static void a_short_message_is_left_whole(void **state)
 	}
 }
 
+static void of_a_path_only_the_last_part_is_left(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+		{ "open /a/b/c: No such file", "open c: No such file" },
+		{ "/a/b", "b" },
+		{ "/a/b/", "b/" },
+		{ "/a", "a" },
+		{ "at '/my models/x' and (/a/b)", "at 'x' and (b)" },
+		{ "model=/a/b, unix:/run/s.sock", "model=b, unix:s.sock" },
+		{ "rename /a/b to /c/d", "rename b to d" },
+		/* '/' alone is no path of anything. */
+		{ "a ',' or '/' was expected /",
+		  "a ',' or '/' was expected /" },
+		{ "'/", "'/" },
+		{ "ai/smollm2:1 at http://h:1/v1", "ai/smollm2:1 at "
+						   "http://h:1/v1" },
+		{ "", "" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err e;
+		err_set(&e, ERR_SYSTEM, "%s", cases[i][0]);
+		bool found = err_hide_paths(&e);
+		assert_string_equal(e.msg, cases[i][1]);
+		assert_int_equal(found, strcmp(cases[i][0], cases[i][1]) != 0);
+	}
+}
+
 static void every_code_has_its_row(void **state)
 {
 	(void)state;
@@ -106,6 +134,7 @@ int main(void)
 		cmocka_unit_test(wrapping_puts_the_outer_words_first),
 		cmocka_unit_test(a_long_message_is_cut_between_characters),
 		cmocka_unit_test(a_short_message_is_left_whole),
+		cmocka_unit_test(of_a_path_only_the_last_part_is_left),
 		cmocka_unit_test(every_code_has_its_row),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
