@@ -1,5 +1,6 @@
 #include "api/reply.h"
 #include "base/buf.h"
+#include "base/log.h"
 
 /* OpenAI's `code`: what programs switch on. NULL where it has none. */
 static const char *code_of(const struct err *e)
@@ -15,8 +16,21 @@ static const char *code_of(const struct err *e)
 	return NULL;
 }
 
-struct str reply_error_body(const struct err *e, struct arena *a)
+/* What failed on this side may name a file: where it lies is for the log. What
+ * is wrong with a request quotes the request, which may look like a path. */
+static struct err for_client(const struct err *e)
 {
+	struct err out = *e;
+	bool is_ours = err_http_status(e->code) >= 500 ||
+		       e->code == ERR_FORBIDDEN || e->code == ERR_UNSUPPORTED;
+	if (is_ours && err_hide_paths(&out))
+		log_warn("request failed error=\"%s\"", e->msg);
+	return out;
+}
+
+struct str reply_error_body(const struct err *cause, struct arena *a)
+{
+	struct err told = for_client(cause), *e = &told;
 	auto_buf struct buf b;
 	buf_init(&b, 8 * sizeof e->msg);
 	const char *code = code_of(e);
@@ -43,9 +57,10 @@ void reply_error(struct http_exchange *x, const struct err *e)
 
 void reply_text_error(struct http_exchange *x, const struct err *e)
 {
+	struct err told = for_client(e);
 	exchange_add(x, "X-Content-Type-Options", STR("nosniff"));
 	reply_text(x, err_http_status(e->code),
-		   arena_printf(exchange_arena(x), "%s\n", e->msg));
+		   arena_printf(exchange_arena(x), "%s\n", told.msg));
 }
 
 void reply_text(struct http_exchange *x, int status, const char *text)

@@ -152,9 +152,11 @@ static size_t unload(struct engine *en, const char *model_id, bool force)
 
 static int status(struct engine *en, struct buf *out)
 {
-	if (access(of(en)->program, X_OK) != 0)
+	const char *program = of(en)->program;
+	const char *slash = strrchr(program, '/');
+	if (access(program, X_OK) != 0)
 		return buf_printf(out, "Not Installed: %s is missing",
-				  of(en)->program);
+				  slash ? slash + 1 : program);
 	return buf_puts(out, "Running: modeld-llama " MODELD_VERSION);
 }
 
