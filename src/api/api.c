@@ -19,6 +19,17 @@ void api_mark_first_byte(struct http_exchange *x)
 		note->first_byte_ns = timer_now_ns() - exchange_started_ns(x);
 }
 
+struct engine *api_find_engine(struct api *api, struct str name, struct err *e)
+{
+	struct engine *en = engine_set_find(api->engines, name);
+	if (!en)
+		err_set(e, ERR_NOT_FOUND,
+			"there is no engine '%.*s'; GET /engines/status lists "
+			"them",
+			STR_ARG(str_head(name, 100)));
+	return en;
+}
+
 static void allow_origin(struct http_exchange *x)
 {
 	const struct http_field *origin = head_find(exchange_head(x), "Origin");

@@ -31,5 +31,9 @@ struct api {
 /* For http_server_new(), with the api as context. */
 extern const struct http_server_fns api_server_fns;
 
+/* The engine that a path names; NULL with ERR_NOT_FOUND. Not to be kept without
+ * a lease: a reload of the configuration may end it. */
+struct engine *api_find_engine(struct api *api, struct str name, struct err *e);
+
 /* A handler that names the moment its first byte went out, for the metrics. */
 void api_mark_first_byte(struct http_exchange *x);

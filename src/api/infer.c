@@ -21,10 +21,10 @@ struct infer {
 	struct api *api;
 	struct http_exchange *x; /* not to be touched once the proxy is over */
 	const char *path;	 /* "/v1/chat/completions" */
-	struct engine *named;	 /* the engine in the path, or NULL */
-	struct str body;	 /* the exchange's */
-	char *model;		 /* owned; as the client wrote it */
-	struct digest id;	 /* of the store's model, if it is one */
+	struct str engine; /* its name in the path, or ""; the exchange's */
+	struct str body;   /* the exchange's */
+	char *model;	   /* owned; as the client wrote it */
+	struct digest id;  /* of the store's model, if it is one */
 	bool is_stored;
 	struct engine_lease lease;
 	struct timer silence; /* while a streaming client waits */
@@ -119,12 +119,19 @@ static const struct proxy_fns proxy_fns = {
 	.on_over = on_over,
 };
 
+static bool is_preload(const struct http_exchange *x)
+{
+	const struct http_field *f =
+		head_find(exchange_head(x), "X-Preload-Only");
+	return f && str_eq_nocase(f->value, "true");
+}
+
 static void forward(struct infer *in)
 {
 	struct http_exchange *x = in->x;
 	const struct engine_target *t = &in->lease.target;
 	timer_stop(&in->silence);
-	if (head_find(exchange_head(x), "X-Preload-Only")) {
+	if (is_preload(x)) {
 		infer_free(in);
 		exchange_reply(x, 200, NULL, STR(""));
 		return;
@@ -177,13 +184,12 @@ static void on_silence(void *ctx)
 }
 
 /* Only asked when there is time: while a model loads. */
-static bool wants_stream(struct str body)
+static bool wants_stream(const struct infer *in)
 {
 	struct err e;
-	auto_json *ask = NULL;
 	bool stream = false;
-	return json_parse(body, &ask, &e) == 0 &&
-	       json_get_bool(ask, "stream", &stream, &e) == 0 && stream;
+	return !is_preload(in->x) &&
+	       json_scan_true(in->body, "stream", &stream, &e) == 0 && stream;
 }
 
 /* ---- from the body to the lease ---- */
@@ -193,7 +199,7 @@ static int no_model(const struct infer *in, struct err *e)
 	err_field(e, "model",
 		  "model '%.200s' not found%s; `docker model list` shows the "
 		  "models there are",
-		  in->model, in->named ? " on this engine" : "");
+		  in->model, in->engine.n ? " on this engine" : "");
 	e->code = ERR_NOT_FOUND;
 	return -1;
 }
@@ -213,9 +219,12 @@ static int acquire(struct infer *in, struct err *e)
 		in->id = m->id;
 	else
 		m = NULL;
-	struct engine *en = in->named;
-	if (!en)
+	/* Not kept since the head came: a reload may have taken it away. */
+	struct engine *en;
+	if (!in->engine.n)
 		en = engine_set_for_model(api->engines, name, m);
+	else if (!(en = api_find_engine(api, in->engine, e)))
+		return -1;
 	else if (!en->kind->serves(en, name, m, true))
 		return no_model(in, e);
 	if (!en && !m)
@@ -235,6 +244,9 @@ static int read_model(struct infer *in, struct err *e)
 	if (got == JSON_ABSENT || (got == 0 && !in->model[0]))
 		return err_field(e, "model",
 				 "'model' is required: the name of a model");
+	if (got == 0 && strlen(in->model) > LIMIT_REFERENCE_BYTES)
+		return err_field(e, "model", "'model' is longer than %d bytes",
+				 LIMIT_REFERENCE_BYTES);
 	return got;
 }
 
@@ -255,18 +267,18 @@ static void on_body(void *ctx, struct str body)
 		return;
 	}
 	exchange_set_fns(in->x, &waiting_fns, in);
-	if (wants_stream(body))
+	if (wants_stream(in))
 		timer_start(&in->silence, LIMIT_SILENT_MS);
 }
 
 static void start(struct api *api, struct http_exchange *x,
-		  const struct route_match *m, struct engine *named)
+		  const struct route_match *m, struct str engine)
 {
 	struct infer *in = xcalloc(1, sizeof *in);
 	in->api = api;
 	in->x = x;
 	in->path = strstr(m->route->pattern, "/v1/");
-	in->named = named;
+	in->engine = engine;
 	timer_init(&in->silence, api->loop, on_silence, in);
 	exchange_set_fns(x, &waiting_fns, in);
 	exchange_collect(x, LIMIT_INFER_BODY_BYTES, on_body, in);
@@ -275,7 +287,7 @@ static void start(struct api *api, struct http_exchange *x,
 void infer_general(void *app, struct http_exchange *x,
 		   const struct route_match *m)
 {
-	start(app, x, m, NULL);
+	start(app, x, m, STR(""));
 }
 
 void infer_engine(void *app, struct http_exchange *x,
@@ -283,13 +295,8 @@ void infer_engine(void *app, struct http_exchange *x,
 {
 	struct api *api = app;
 	struct err e;
-	struct engine *en = engine_set_find(api->engines, m->params[0]);
-	if (en) {
-		start(api, x, m, en);
-		return;
-	}
-	err_set(&e, ERR_NOT_FOUND,
-		"there is no engine '%.*s'; GET /engines/status lists them",
-		STR_ARG(str_head(m->params[0], 100)));
-	reply_error(x, &e);
+	if (api_find_engine(api, m->params[0], &e))
+		start(api, x, m, m->params[0]);
+	else
+		reply_error(x, &e);
 }

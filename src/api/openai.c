@@ -54,7 +54,7 @@ static void add_remote(struct engine *en, json_t *data)
 
 struct listing {
 	struct work work;
-	struct engine *engine; /* only its models; NULL: all */
+	struct str engine; /* only its models; "": all; the exchange's */
 	const struct catalog_model *models;
 	size_t n;
 };
@@ -69,18 +69,23 @@ static void tell_list(struct work *w, int outcome)
 {
 	struct listing *l = container_of(w, struct listing, work);
 	struct api *api = w->api;
-	json_t *data = json_array();
+	struct engine *only = NULL;
+	struct err e;
 	(void)outcome;
+	if (l->engine.n && !(only = api_find_engine(api, l->engine, &e))) {
+		reply_error(w->x, &e);
+		return;
+	}
+	json_t *data = json_array();
 	for (size_t i = 0; i < l->n; i++) {
 		const struct catalog_model *m = &l->models[i];
 		struct str name = str_of(m->n_tags ? m->tags[0] : "");
-		if (!l->engine ||
-		    l->engine->kind->serves(l->engine, name, m, false))
+		if (!only || only->kind->serves(only, name, m, false))
 			json_array_append_new(data, describe(api, m));
 	}
 	list_each (it, &api->engines->engines) {
 		struct engine *en = container_of(it, struct engine, link);
-		if (!l->engine || l->engine == en)
+		if (!only || only == en)
 			add_remote(en, data);
 	}
 	reply_json(w->x, 200,
@@ -88,10 +93,10 @@ static void tell_list(struct work *w, int outcome)
 }
 
 static void start_list(struct api *api, struct http_exchange *x,
-		       struct engine *en)
+		       struct str engine)
 {
 	struct listing *l = xcalloc(1, sizeof *l);
-	l->engine = en;
+	l->engine = engine;
 	work_start(&l->work, api, x, list, tell_list);
 }
 
@@ -136,33 +141,17 @@ static void show(struct api *api, struct http_exchange *x, struct engine *only,
 		reply_error(x, &e);
 }
 
-static struct engine *named(struct api *api, struct http_exchange *x,
-			    struct str name)
-{
-	struct err e;
-	struct engine *en = engine_set_find(api->engines, name);
-	if (en)
-		return en;
-	err_set(&e, ERR_NOT_FOUND,
-		"there is no engine '%.*s'; GET /engines/status lists them",
-		STR_ARG(str_head(name, 100)));
-	reply_error(x, &e);
-	return NULL;
-}
-
 void openai_models(void *app, struct http_exchange *x,
 		   const struct route_match *m)
 {
 	(void)m;
-	start_list(app, x, NULL);
+	start_list(app, x, STR(""));
 }
 
 void openai_engine_models(void *app, struct http_exchange *x,
 			  const struct route_match *m)
 {
-	struct engine *en = named(app, x, m->params[0]);
-	if (en)
-		start_list(app, x, en);
+	start_list(app, x, m->params[0]);
 }
 
 void openai_model(void *app, struct http_exchange *x,
@@ -174,7 +163,10 @@ void openai_model(void *app, struct http_exchange *x,
 void openai_engine_model(void *app, struct http_exchange *x,
 			 const struct route_match *m)
 {
-	struct engine *en = named(app, x, m->params[0]);
+	struct err e;
+	struct engine *en = api_find_engine(app, m->params[0], &e);
 	if (en)
 		show(app, x, en, m->params[1]);
+	else
+		reply_error(x, &e);
 }
