@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Statuses that one row has answered with, at most; more go to the last. */
+/* Statuses that one row counts by number, at most; then comes "other". */
 #define STATUSES 12
+/* Names longer than this end in "..."; those that people give are shorter. */
+#define NAME_BYTES 128
 
 static const double bounds[] = { 0.001, 0.005, 0.01, 0.025, 0.05, 0.1,
 				 0.25,	0.5,   1,    2.5,   5,	  10,
@@ -21,7 +23,7 @@ struct row {
 	struct {
 		int status;
 		uint64_t n;
-	} statuses[STATUSES];
+	} statuses[STATUSES + 1];
 	struct histogram first_byte;
 	struct histogram total;
 };
@@ -78,10 +80,10 @@ void metrics_request(struct metrics *m, size_t row, int status,
 	if (!r)
 		r = m->rows[row] = xcalloc(1, sizeof *r);
 	size_t i = 0;
-	while (i < STATUSES - 1 && r->statuses[i].n &&
+	while (i < STATUSES && r->statuses[i].n &&
 	       r->statuses[i].status != status)
 		i++;
-	r->statuses[i].status = status;
+	r->statuses[i].status = status; /* of the last one not shown */
 	r->statuses[i].n++;
 	if (first_byte_ns)
 		observe(&r->first_byte, first_byte_ns);
@@ -90,6 +92,11 @@ void metrics_request(struct metrics *m, size_t row, int status,
 
 static struct model *model_of(struct metrics *m, const char *name)
 {
+	char cut[NAME_BYTES + 1];
+	if (strlen(name) > NAME_BYTES) {
+		snprintf(cut, sizeof cut, "%.*s...", NAME_BYTES - 3, name);
+		name = cut;
+	}
 	for (size_t i = 0; i < m->n_models; i++)
 		if (strcmp(m->models[i].name, name) == 0)
 			return &m->models[i];
@@ -138,28 +145,6 @@ static int label(struct buf *out, const char *name, const char *value)
 	return buf_printf(out, "%s=", name) || buf_put_json(out, str_of(value));
 }
 
-static int print_histogram(struct buf *out, const char *name,
-			   const char *pattern, const struct histogram *h)
-{
-	uint64_t n = 0;
-	for (size_t i = 0; i <= ARRAY_LEN(bounds); i++) {
-		char le[32] = "+Inf";
-		n += h->counts[i];
-		if (i < ARRAY_LEN(bounds))
-			snprintf(le, sizeof le, "%g", bounds[i]);
-		if (buf_printf(out, "modeld_%s_bucket{", name) ||
-		    label(out, "route", pattern) ||
-		    buf_printf(out, ",le=\"%s\"} %" PRIu64 "\n", le, n))
-			return BUF_FULL;
-	}
-	return buf_printf(out, "modeld_%s_sum{", name) ||
-	       label(out, "route", pattern) ||
-	       buf_printf(out, "} %.6f\n", h->sum) ||
-	       buf_printf(out, "modeld_%s_count{", name) ||
-	       label(out, "route", pattern) ||
-	       buf_printf(out, "} %" PRIu64 "\n", n);
-}
-
 static const char *pattern_of(const struct metrics *m, size_t row)
 {
 	return row < m->n_rows ? m->routes[row].pattern : "none";
@@ -167,13 +152,56 @@ static const char *pattern_of(const struct metrics *m, size_t row)
 
 static const char *method_of(const struct metrics *m, size_t row)
 {
-	static const char *const names[] = {
-		[HTTP_OTHER] = "other",	    [HTTP_GET] = "GET",
-		[HTTP_HEAD] = "HEAD",	    [HTTP_POST] = "POST",
-		[HTTP_PUT] = "PUT",	    [HTTP_DELETE] = "DELETE",
-		[HTTP_OPTIONS] = "OPTIONS", [HTTP_PATCH] = "PATCH",
-	};
-	return row < m->n_rows ? names[m->routes[row].method] : "any";
+	if (row == m->n_rows)
+		return "any";
+	return head_method_name(m->routes[row].method);
+}
+
+/* The beginning of a sample: its name and the labels of a row. */
+static int sample(struct buf *out, const struct metrics *m, size_t row,
+		  const char *name)
+{
+	return buf_printf(out, "modeld_%s{route=\"%s\",method=\"%s\"", name,
+			  pattern_of(m, row), method_of(m, row));
+}
+
+static int print_histogram(struct buf *out, const struct metrics *m, size_t row,
+			   const char *name, const struct histogram *h)
+{
+	auto_free char *bucket = xasprintf("%s_bucket", name);
+	auto_free char *sum = xasprintf("%s_sum", name);
+	auto_free char *count = xasprintf("%s_count", name);
+	uint64_t n = 0;
+	for (size_t i = 0; i <= ARRAY_LEN(bounds); i++) {
+		char le[32] = "+Inf";
+		n += h->counts[i];
+		if (i < ARRAY_LEN(bounds))
+			snprintf(le, sizeof le, "%g", bounds[i]);
+		if (sample(out, m, row, bucket) ||
+		    buf_printf(out, ",le=\"%s\"} %" PRIu64 "\n", le, n))
+			return BUF_FULL;
+	}
+	return sample(out, m, row, sum) ||
+	       buf_printf(out, "} %.6f\n", h->sum) ||
+	       sample(out, m, row, count) ||
+	       buf_printf(out, "} %" PRIu64 "\n", n);
+}
+
+static int print_statuses(struct buf *out, const struct metrics *m, size_t row)
+{
+	int full = 0;
+	for (size_t k = 0; k <= STATUSES && !full; k++) {
+		char status[16] = "other";
+		if (!m->rows[row]->statuses[k].n)
+			break;
+		if (k < STATUSES)
+			snprintf(status, sizeof status, "%d",
+				 m->rows[row]->statuses[k].status);
+		full = sample(out, m, row, "http_requests_total") ||
+		       buf_printf(out, ",status=\"%s\"} %" PRIu64 "\n", status,
+				  m->rows[row]->statuses[k].n);
+	}
+	return full;
 }
 
 static int print_requests(struct metrics *m, struct buf *out)
@@ -181,26 +209,16 @@ static int print_requests(struct metrics *m, struct buf *out)
 	int full = family(out, "http_requests_total", "counter",
 			  "Requests by route, method and status.");
 	for (size_t i = 0; i <= m->n_rows && !full; i++)
-		for (size_t k = 0; m->rows[i] && k < STATUSES && !full; k++) {
-			if (!m->rows[i]->statuses[k].n)
-				break;
-			full = buf_puts(out, "modeld_http_requests_total{") ||
-			       label(out, "route", pattern_of(m, i)) ||
-			       buf_printf(out,
-					  ",method=\"%s\",status=\"%d\"} "
-					  "%" PRIu64 "\n",
-					  method_of(m, i),
-					  m->rows[i]->statuses[k].status,
-					  m->rows[i]->statuses[k].n);
-		}
+		if (m->rows[i])
+			full = print_statuses(out, m, i);
 	if (!full)
 		full = family(out, "http_first_byte_seconds", "histogram",
 			      "Time from a request's head to the first byte "
 			      "of its answer.");
 	for (size_t i = 0; i <= m->n_rows && !full; i++)
 		if (m->rows[i])
-			full = print_histogram(out, "http_first_byte_seconds",
-					       pattern_of(m, i),
+			full = print_histogram(out, m, i,
+					       "http_first_byte_seconds",
 					       &m->rows[i]->first_byte);
 	if (!full)
 		full = family(out, "http_request_seconds", "histogram",
@@ -208,8 +226,8 @@ static int print_requests(struct metrics *m, struct buf *out)
 			      "answer.");
 	for (size_t i = 0; i <= m->n_rows && !full; i++)
 		if (m->rows[i])
-			full = print_histogram(out, "http_request_seconds",
-					       pattern_of(m, i),
+			full = print_histogram(out, m, i,
+					       "http_request_seconds",
 					       &m->rows[i]->total);
 	return full;
 }
@@ -262,8 +280,10 @@ static void print_gauge(void *ctx, const struct engine_running *r)
 	if (!g->full)
 		g->full = buf_printf(g->out, "modeld_%s{", g->name) ||
 			  label(g->out, "model", r->model) ||
-			  buf_printf(g->out, ",engine=\"%s\"} %" PRIu64 "\n",
-				     r->engine, g->value(r));
+			  buf_printf(g->out,
+				     ",model_id=\"%s\",engine=\"%s\"} "
+				     "%" PRIu64 "\n",
+				     r->model_id, r->engine, g->value(r));
 }
 
 static int print_running(struct engine_set *engines, struct buf *out)
