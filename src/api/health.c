@@ -102,5 +102,6 @@ void health_logs(void *app, struct http_exchange *x,
 	    url_query_bool(query, "no-engines", false, a, &no_engines, &e))
 		reply_text_error(x, &e);
 	else
-		journal_answer(api->journal, x, follow, !no_engines);
+		journal_answer(api->journal, x, follow && !api->is_draining,
+			       !no_engines);
 }

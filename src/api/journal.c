@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 /* Each line is kept with one byte before it: who wrote it. */
@@ -12,6 +13,11 @@ enum { FROM_MODELD = 'm', FROM_ENGINE = 'e' };
 struct journal {
 	struct buf lines;
 	struct list followers; /* follower.link */
+	pthread_t thread;
+	/* Lines of jobs on other threads, until the next look; each ends in a
+	 * newline. What does not fit stands on stderr only. */
+	pthread_mutex_t mutex;
+	struct buf elsewhere;
 };
 
 struct follower {
@@ -40,10 +46,8 @@ static void tell(struct follower *f, char from, struct str line)
 		f->full = true;
 }
 
-static void on_line(void *ctx, const char *source, struct str line)
+static void add(struct journal *j, char from, struct str line)
 {
-	struct journal *j = ctx;
-	char from = strcmp(source, "modeld") == 0 ? FROM_MODELD : FROM_ENGINE;
 	size_t need = line.n + 2;
 	while (j->lines.n && need > j->lines.max - j->lines.n) {
 		/* A quarter at once, at a line's end: moving costs. */
@@ -62,9 +66,48 @@ static void on_line(void *ctx, const char *source, struct str line)
 		tell(container_of(it, struct follower, link), from, piece);
 }
 
+static void keep(struct journal *j, struct str line)
+{
+	pthread_mutex_lock(&j->mutex);
+	if (line.n < j->elsewhere.max - j->elsewhere.n &&
+	    (buf_put(&j->elsewhere, line.p, line.n) ||
+	     buf_put(&j->elsewhere, "\n", 1)))
+		abort();
+	pthread_mutex_unlock(&j->mutex);
+}
+
+/* Engines' output is read on the loop, so what jobs say is modeld's own. */
+static void add_kept(struct journal *j)
+{
+	auto_buf struct buf kept;
+	struct str line;
+	pthread_mutex_lock(&j->mutex);
+	kept = j->elsewhere;
+	buf_init(&j->elsewhere, LIMIT_LOG_RING_BYTES);
+	pthread_mutex_unlock(&j->mutex);
+	struct str rest = buf_str(&kept);
+	while (rest.n && str_split(&rest, '\n', &line))
+		add(j, FROM_MODELD, line);
+}
+
+static void on_line(void *ctx, const char *source, struct str line)
+{
+	struct journal *j = ctx;
+	char from = strcmp(source, "modeld") == 0 ? FROM_MODELD : FROM_ENGINE;
+	if (!pthread_equal(pthread_self(), j->thread)) {
+		keep(j, line);
+		return;
+	}
+	add_kept(j);
+	add(j, from, line);
+}
+
 struct journal *journal_new(void)
 {
 	struct journal *j = xcalloc(1, sizeof *j);
+	j->thread = pthread_self();
+	pthread_mutex_init(&j->mutex, NULL);
+	buf_init(&j->elsewhere, LIMIT_LOG_RING_BYTES);
 	buf_init(&j->lines, LIMIT_LOG_RING_BYTES);
 	list_init(&j->followers);
 	log_set_sink(on_line, j);
@@ -87,6 +130,8 @@ void journal_free(struct journal *j)
 		return;
 	log_set_sink(NULL, NULL);
 	journal_end_followers(j);
+	pthread_mutex_destroy(&j->mutex);
+	buf_fini(&j->elsewhere);
 	buf_fini(&j->lines);
 	free(j);
 }
@@ -116,6 +161,7 @@ void journal_answer(struct journal *j, struct http_exchange *x, bool follow,
 		    bool with_engines)
 {
 	auto_buf struct buf out;
+	add_kept(j);
 	struct str rest = buf_str(&j->lines), line;
 	buf_init(&out, j->lines.max);
 	while (rest.n && str_split(&rest, '\n', &line))
@@ -123,7 +169,8 @@ void journal_answer(struct journal *j, struct http_exchange *x, bool follow,
 		    (buf_put(&out, line.p + 1, line.n - 1) ||
 		     buf_put(&out, "\n", 1)))
 			break;
-	if (!follow) {
+	/* The answer to HEAD has no end that one could wait for. */
+	if (!follow || exchange_head(x)->method == HTTP_HEAD) {
 		exchange_reply(x, 200, REPLY_TEXT, buf_str(&out));
 		return;
 	}

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 /* The one global of the program (style.md 2). Written at start only, before
- * other threads exist; the sink runs on the thread that set it. */
+ * other threads exist. */
 static struct {
 	const char *source;
 	enum log_level level;

@@ -10,7 +10,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Sees every line that is written, without its newline; it must not log. */
+/* Sees every line that is written, without its newline, on the thread that
+ * writes it; it must not log. */
 typedef void (*log_sink_fn)(void *ctx, const char *source, struct str line);
 
 /* `source` names the program in each line; lines above `level` are dropped. */
