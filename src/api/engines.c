@@ -138,6 +138,10 @@ static int unload_named(struct api *api, struct http_exchange *x,
 	json_t *name;
 	if (names && !json_is_null(names) && !json_is_array(names))
 		return err_field(e, "models", "'models' must be a list");
+	if (json_array_size(names) > LIMIT_UNLOAD_MODELS)
+		return err_field(e, "models",
+				 "'models' may have %d names, not %zu",
+				 LIMIT_UNLOAD_MODELS, json_array_size(names));
 	json_array_foreach(names, i, name)
 	{
 		const struct catalog_model *m;

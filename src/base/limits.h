@@ -65,6 +65,9 @@
 /* Requests waiting for one model to load or for one engine. */
 #define LIMIT_WAITING_PER_MODEL 1024
 
+/* Names in one request to unload; each is looked up. */
+#define LIMIT_UNLOAD_MODELS 1000
+
 /* A model reference: longer than any registry allows. */
 #define LIMIT_REFERENCE_BYTES 1024
 /* OCI: the specification asks registries to take manifests up to 4 MiB. */
