@@ -90,7 +90,7 @@ int err_wrap(struct err *e, const char *fmt, ...)
 /* Does an absolute path start at s[i]? URLs and names like ai/x do not. */
 static bool starts_path(const char *s, size_t i)
 {
-	if (s[i] != '/' || strchr("/ ", s[i + 1]))
+	if (s[i] != '/' || strchr("/ :'\"`,;)>]", s[i + 1]))
 		return false;
 	return i == 0 || strchr(" '\"`(=,:<[", s[i - 1]);
 }
