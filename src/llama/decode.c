@@ -88,7 +88,7 @@ static size_t missing(const struct batch_task *t)
 	return t->ask.tokens.n - t->slot->cells.n;
 }
 
-static bool is_waiting(const struct batch_task *t)
+static bool is_paused(const struct batch_task *t)
 {
 	return atomic_load(&t->paused);
 }
@@ -129,22 +129,20 @@ static void plan(struct batch *b)
 		b->slots[i].row = -1;
 	}
 	list_each (it, &b->active)
-		if (!is_waiting(task_of(it)) && missing(task_of(it)) == 1)
+		if (!is_paused(task_of(it)) && missing(task_of(it)) == 1)
 			put(b, task_of(it), 1);
 	size_t n_answers = (size_t)b->batch.n_tokens;
 	size_t room = prompt_room(b, n_answers);
-	size_t rows = (size_t)b->max_rows - (size_t)b->facts.slots;
+	/* Each has a slot, so one row at least is left for who has none. */
+	size_t rows = (size_t)b->max_rows - n_answers;
 	list_each (it, &b->active) {
 		struct batch_task *t = task_of(it);
-		if (is_waiting(t) || missing(t) < 2 || !room)
+		if (is_paused(t) || missing(t) < 2 || !room || !rows)
 			continue;
-		size_t most = t->ask.tells_prompt ? MIN(room, rows) : room;
-		if (!most)
-			continue;
-		put(b, t, most);
+		bool tells = t->ask.tells_prompt;
+		put(b, t, tells ? MIN(room, rows) : room);
 		room -= t->slot->n_new;
-		if (t->ask.tells_prompt)
-			rows -= t->slot->n_new;
+		rows -= tells ? t->slot->n_new : 1;
 	}
 }
 

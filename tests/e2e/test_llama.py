@@ -323,6 +323,12 @@ def test_echo_with_logprobs_judges_the_prompt(llama):
         lp["token_logprobs"][1:-2], rel=0.05, abs=0.05)
 
 
+def test_echo_works_with_the_smallest_batch(spawn):
+    m = spawn(TEXT_GGUF, "--ctx-size", 256, "--batch-size", 1, "--parallel", 2)
+    r = m.post(TEXT, prompt="One, two, three,", max_tokens=2, echo=True, logprobs=1).json()
+    assert len(r["choices"][0]["logprobs"]["tokens"]) == r["usage"]["total_tokens"]
+
+
 # ---- many at once, and the cache ----
 
 def test_many_at_once_say_what_each_says_alone(llama):
