@@ -234,34 +234,60 @@ static struct entry *least_recently_used(struct pool *p)
 	return best;
 }
 
-/* Starts those that wait for memory, in the order they came, as long as the
- * first of them fits or can be made to fit. */
+struct memory {
+	uint64_t used;
+	uint64_t leaving; /* of it: on its way out */
+	uint64_t idle;	  /* of it: could be sent away */
+};
+
+static struct memory memory_of(const struct pool *p)
+{
+	struct memory m = { 0 };
+	list_each (it, &p->entries) {
+		struct entry *en = container_of(it, struct entry, link);
+		if (!en->worker || en->gone)
+			continue;
+		m.used += en->bytes;
+		m.leaving += en->leaving ? en->bytes : 0;
+		m.idle += is_idle(en) ? en->bytes : 0;
+	}
+	return m;
+}
+
+static bool fits(const struct entry *en, uint64_t used)
+{
+	return used + en->bytes <= en->pool->config.budget_bytes;
+}
+
+/* The first that waits for memory and fits, now or when all who can have left.
+ * One that has to wait for busy models holds up nobody behind it. */
+static struct entry *next_to_load(struct pool *p, const struct memory *m)
+{
+	list_each (it, &p->entries) {
+		struct entry *en = container_of(it, struct entry, link);
+		if (!en->worker && !en->leaving &&
+		    fits(en, m->used - m->leaving - m->idle))
+			return en;
+	}
+	return NULL;
+}
+
 static void admit(void *ctx)
 {
 	struct pool *p = ctx;
 	for (;;) {
-		struct entry *next = NULL;
-		uint64_t used = 0, leaving = 0;
-		list_each (it, &p->entries) {
-			struct entry *en = container_of(it, struct entry, link);
-			if (!en->worker && !en->leaving && !next)
-				next = en;
-			if (!en->worker || en->gone)
-				continue;
-			used += en->bytes;
-			leaving += en->leaving ? en->bytes : 0;
-		}
+		struct memory m = memory_of(p);
+		struct entry *next = next_to_load(p, &m), *victim;
 		if (!next)
 			return;
-		if (used + next->bytes <= p->config.budget_bytes) {
+		if (fits(next, m.used)) {
 			start(next);
 			continue;
 		}
 		/* What is on its way out may be enough: then wait for it. */
-		struct entry *victim = least_recently_used(p);
-		if (used - leaving + next->bytes <= p->config.budget_bytes ||
-		    !victim)
+		if (fits(next, m.used - m.leaving))
 			return;
+		victim = least_recently_used(p);
 		log_info("model makes room model=%s for=%s", victim->label,
 			 next->label);
 		leave(victim);

@@ -3,8 +3,9 @@
  * One load serves all who ask for the model, and goes on when they leave. A
  * model that nobody used for the keep-alive time goes. Before a load its memory
  * is set against the budget: only as many idle models leave as must, least
- * recently used first; if all are busy the load waits for one; what can never
- * fit is refused at once with both numbers. */
+ * recently used first, and none in vain; if too many are busy the load waits
+ * for them, while smaller ones behind it go on; what can never fit is refused
+ * at once with both numbers. */
 #pragma once
 #include "engine/engine.h"
 

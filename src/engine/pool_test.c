@@ -241,6 +241,56 @@ static void a_load_waits_while_all_are_busy(void **state)
 	engine_release(&b.lease);
 }
 
+/* All idle ones were sent away, one after the other, and it still did not fit.
+ */
+static void no_idle_model_leaves_in_vain(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a = { 0 }, b = { 0 }, c = { 0 };
+	char *av[5], *bv[5], *cv[5];
+	struct pool_model ma = model("a", ALIVE, 60, av);
+	struct pool_model mb = model("b", ALIVE, 30, bv);
+	struct pool_model mc = model("c", ALIVE, 50, cv);
+	ask(f, &a, &ma);
+	wait_for(f, &a.outcome);
+	ask(f, &b, &mb);
+	wait_for(f, &b.outcome);
+	engine_release(&b.lease);
+	ask(f, &c, &mc);
+	for (int i = 0; i < 5; i++)
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+	assert_int_equal(c.outcome, ENGINE_WAIT);
+	assert_true(pool_has(f->pool, "b"));
+	engine_release(&a.lease);
+	wait_for(f, &c.outcome);
+	assert_int_equal(c.outcome, 0);
+	assert_true(pool_has(f->pool, "b") != pool_has(f->pool, "a"));
+	engine_release(&c.lease);
+}
+
+/* Whoever came after a load that waits for busy models waited with it. */
+static void a_load_that_waits_holds_up_no_smaller_one(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a = { 0 }, b = { 0 }, c = { 0 };
+	char *av[5], *bv[5], *cv[5];
+	struct pool_model ma = model("a", ALIVE, 60, av);
+	struct pool_model mb = model("b", ALIVE, 70, bv);
+	struct pool_model mc = model("c", ALIVE, 30, cv);
+	ask(f, &a, &ma);
+	wait_for(f, &a.outcome);
+	ask(f, &b, &mb);
+	ask(f, &c, &mc);
+	wait_for(f, &c.outcome);
+	assert_int_equal(c.outcome, 0);
+	assert_int_equal(b.outcome, ENGINE_WAIT);
+	engine_release(&a.lease);
+	wait_for(f, &b.outcome);
+	assert_int_equal(b.outcome, 0);
+	engine_release(&b.lease);
+	engine_release(&c.lease);
+}
+
 static void what_never_fits_is_refused_at_once(void **state)
 {
 	struct fixture *f = *state;
@@ -307,6 +357,8 @@ int main(void)
 		TEST(a_failed_load_fails_all_and_the_next_tries_again),
 		TEST(the_least_recently_used_idle_model_makes_room),
 		TEST(a_load_waits_while_all_are_busy),
+		TEST(no_idle_model_leaves_in_vain),
+		TEST(a_load_that_waits_holds_up_no_smaller_one),
 		TEST(what_never_fits_is_refused_at_once),
 		TEST(an_unused_model_leaves_after_its_time),
 		TEST(a_busy_model_is_unloaded_when_it_is_idle),
