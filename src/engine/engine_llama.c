@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
-#include <uv.h>
 
 /* When a model does not say how large its keys and values are. */
 #define FALLBACK_CONTEXT 8192
@@ -130,8 +129,13 @@ static int acquire(struct engine *en, struct str name,
 		argv[n++] = (char *)m->chat_template;
 	}
 	want.argv = argv;
-	want.bytes = m->weight_bytes + context * shape.bytes_per_token +
-		     WORKER_BYTES;
+	/* What does not fit 64 bits fits no budget either. */
+	if (__builtin_mul_overflow(context, shape.bytes_per_token,
+				   &want.bytes) ||
+	    __builtin_add_overflow(want.bytes, m->weight_bytes, &want.bytes) ||
+	    want.bytes > UINT64_MAX / 2)
+		want.bytes = UINT64_MAX / 2;
+	want.bytes += WORKER_BYTES;
 	return pool_acquire(l->pool, &want, lease, e);
 }
 
@@ -199,13 +203,4 @@ struct engine *engine_llama_new(struct uv_loop_s *loop,
 void engine_llama_set_keep_alive(struct engine *en, int64_t ms)
 {
 	pool_set_keep_alive(of(en)->pool, ms);
-}
-
-uint64_t engine_llama_default_budget(void)
-{
-	uint64_t total = uv_get_total_memory();
-	uint64_t cgroup = uv_get_constrained_memory();
-	if (cgroup && cgroup < total)
-		total = cgroup;
-	return total / 10 * 9;
 }

@@ -13,6 +13,3 @@ struct engine_llama_config {
 struct engine *engine_llama_new(struct uv_loop_s *loop,
 				const struct engine_llama_config *c);
 void engine_llama_set_keep_alive(struct engine *en, int64_t ms);
-/* Bytes that models may use when no setting says so: nine tenths of the memory
- * of the machine or of our cgroup, whichever is less. */
-uint64_t engine_llama_default_budget(void);

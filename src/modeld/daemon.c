@@ -6,19 +6,19 @@
 #include "api/api.h"
 #include "api/routes.h"
 #include "base/limits.h"
-#include "base/paths.h"
+#include "engine/budget.h"
 #include "engine/engine_llama.h"
 #include "engine/engine_openai.h"
 #include "io/listener.h"
 #include "io/timer.h"
 #include "modeld/notify.h"
+#include "modeld/rundir.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -41,7 +41,7 @@ struct daemon {
 	uv_signal_t signals[3]; /* TERM, INT, HUP */
 	struct timer drain;
 	uint64_t drain_until_ms;
-	char *run_dir; /* owned; of the workers' sockets */
+	struct rundir rundir; /* of the workers' sockets */
 	struct engine_set engines;
 	struct engine *llama; /* in engines */
 	struct access access;
@@ -63,8 +63,10 @@ static void on_load_failed(void *ctx, const char *model, const struct err *e)
 	metrics_load(d->api.metrics, model, false, 0);
 }
 
+/* ---- engines elsewhere, as the configuration has them ---- */
+
 static int add_engine(struct daemon *d, const char *name, const json_t *config,
-		      struct err *e)
+		      struct engine_set *to, struct err *e)
 {
 	struct str kind = { 0 };
 	struct engine *en;
@@ -76,23 +78,43 @@ static int add_engine(struct daemon *d, const char *name, const json_t *config,
 	if (!str_eq(kind, engine_openai.name))
 		return err_set(e, ERR_USAGE,
 			       "engine '%s': 'kind' must be \"openai\"", name);
-	if (strcmp(name, "v1") == 0 || strchr(name, '/') ||
-	    engine_set_find(&d->engines, str_of(name)))
+	if (!name[0] || strcmp(name, "v1") == 0 || strchr(name, '/') ||
+	    strcmp(name, d->llama->name) == 0)
 		return err_set(e, ERR_USAGE, "an engine cannot be called '%s'",
 			       name);
 	if (engine_openai_new(&d->loop, name, config, &en, e))
 		return -1;
-	engine_set_add(&d->engines, en);
+	engine_set_add(to, en);
 	return 0;
 }
 
-static int add_engines(struct daemon *d, struct err *e)
+static int add_all(struct daemon *d, json_t *configs, struct engine_set *to,
+		   struct err *e)
 {
 	const char *name;
 	json_t *config;
 	json_object_foreach(
-		d->options->engines, name,
-		config) if (add_engine(d, name, config, e)) return -1;
+		configs, name,
+		config) if (add_engine(d, name, config, to, e)) return -1;
+	return 0;
+}
+
+/* These instead of those there were; a wrong one among them changes nothing. */
+static int replace_engines(struct daemon *d, json_t *configs, struct err *e)
+{
+	struct engine_set fresh;
+	engine_set_init(&fresh);
+	if (add_all(d, configs, &fresh, e)) {
+		engine_set_fini(&fresh);
+		return -1;
+	}
+	engine_set_retire(&d->engines, &engine_openai);
+	while (!list_is_empty(&fresh.engines)) {
+		struct list *first = fresh.engines.prev;
+		list_remove(first);
+		engine_set_add(&d->engines,
+			       container_of(first, struct engine, link));
+	}
 	return 0;
 }
 
@@ -101,7 +123,7 @@ static void add_llama(struct daemon *d)
 	struct engine_llama_config c = {
 		.program = d->options->llama,
 		.pool = {
-			.run_dir = d->run_dir,
+			.run_dir = d->rundir.path,
 			.budget_bytes = d->options->memory_bytes,
 			.keep_alive_ms = d->options->keep_alive_ms,
 			.fns = { .on_loaded = on_loaded,
@@ -110,7 +132,7 @@ static void add_llama(struct daemon *d)
 		},
 	};
 	if (!c.pool.budget_bytes)
-		c.pool.budget_bytes = engine_llama_default_budget();
+		c.pool.budget_bytes = budget_default();
 	d->llama = engine_llama_new(&d->loop, &c);
 	engine_set_add(&d->engines, d->llama);
 }
@@ -149,23 +171,11 @@ static int listen_tcp(struct daemon *d, const char *ip, int port)
 	return port;
 }
 
-/* All folders on the way to a file of ours; what fails shows at the bind. */
-static void make_parents(const char *path)
-{
-	auto_free char *copy = xstrdup(path);
-	for (char *p = strchr(copy + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = '\0';
-		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-			return;
-		*p = '/';
-	}
-}
-
 static void listen_unix(struct daemon *d, const char *path)
 {
 	struct err e;
 	struct way *w = next_way(d, ACCESS_SOCKET);
-	make_parents(path);
+	rundir_make_parents(path);
 	if (listener_unix(&d->loop, path, 0660, on_accept, w, &w->listener,
 			  &e)) {
 		log_error("does not listen: %s", e.msg);
@@ -256,7 +266,8 @@ static void on_reload(uv_signal_t *signal, int number)
 	struct options fresh;
 	struct err e;
 	(void)number;
-	if (options_read(&fresh, d->argc, d->argv, &e)) {
+	if (options_read(&fresh, d->argc, d->argv, &e) ||
+	    replace_engines(d, fresh.engines, &e)) {
 		log_error("settings not read again: %s", e.msg);
 		options_fini(&fresh);
 		return;
@@ -266,11 +277,7 @@ static void on_reload(uv_signal_t *signal, int number)
 	log_set_level(fresh.log_level);
 	access_set_origins(&d->access, fresh.origins);
 	engine_llama_set_keep_alive(d->llama, fresh.keep_alive_ms);
-	engine_set_retire(&d->engines, &engine_openai);
-	if (add_engines(d, &e))
-		log_error("engines not read again: %s", e.msg);
-	else
-		log_info("settings read again");
+	log_info("settings read again");
 }
 
 static void watch_signals(struct daemon *d)
@@ -292,30 +299,13 @@ static void watch_signals(struct daemon *d)
 
 /* ---- start and end ---- */
 
-/* Where the workers' sockets lie: a folder of our own that nobody else may
- * enter. Its path must leave room in a sockaddr_un (108 bytes). */
-static int make_run_dir(struct daemon *d, struct err *e)
-{
-	auto_free char *base = paths_runtime_dir();
-	d->run_dir = xasprintf("%s/engines-XXXXXX", base);
-	make_parents(d->run_dir);
-	if (strlen(d->run_dir) <= 90 && mkdtemp(d->run_dir))
-		return 0;
-	free(d->run_dir);
-	d->run_dir = xstrdup("/tmp/modeld-XXXXXX");
-	if (mkdtemp(d->run_dir))
-		return 0;
-	err_sys(e, "make a folder for sockets, %s", d->run_dir);
-	free(steal(&d->run_dir));
-	return -1;
-}
-
 static int start(struct daemon *d, struct err *e)
 {
 	struct api *api = &d->api;
 	size_t n_rows;
 	const struct route *rows = routes_table(&n_rows);
-	if (make_run_dir(d, e) || store_open(d->options->store, &api->store, e))
+	if (rundir_make(&d->rundir, e) ||
+	    store_open(d->options->store, &api->store, e))
 		return -1;
 	api->catalog = catalog_new(api->store, d->options->registry);
 	api->metrics = metrics_new(rows, n_rows);
@@ -326,7 +316,7 @@ static int start(struct daemon *d, struct err *e)
 	api->listen = json_array();
 	access_set_origins(&d->access, d->options->origins);
 	add_llama(d);
-	if (add_engines(d, e))
+	if (replace_engines(d, d->options->engines, e))
 		return -1;
 	api->server = http_server_new(&d->loop, &api_server_fns, api);
 	return listen_all(d, e);
@@ -351,9 +341,7 @@ static void stop(struct daemon *d)
 	metrics_free(d->api.metrics);
 	json_decref(d->api.listen);
 	access_fini(&d->access);
-	if (d->run_dir)
-		rmdir(d->run_dir);
-	free(d->run_dir);
+	rundir_fini(&d->rundir);
 	uv_loop_close(&d->loop);
 }
 

@@ -18,6 +18,13 @@ static int replace(char **slot, const char *text)
 	return 0;
 }
 
+static int replace_path(char **slot, const char *text, struct err *e)
+{
+	if (!text[0])
+		return err_set(e, ERR_USAGE, "an empty path");
+	return replace(slot, text);
+}
+
 static int set_port(struct options *o, const char *text, struct err *e)
 {
 	uint64_t port;
@@ -48,14 +55,12 @@ static int set_bind(struct options *o, const char *text, struct err *e)
 
 static int set_socket(struct options *o, const char *text, struct err *e)
 {
-	(void)e;
-	return replace(&o->socket, text);
+	return replace_path(&o->socket, text, e);
 }
 
 static int set_store(struct options *o, const char *text, struct err *e)
 {
-	(void)e;
-	return replace(&o->store, text);
+	return replace_path(&o->store, text, e);
 }
 
 static int set_containers(struct options *o, const char *text, struct err *e)
@@ -70,8 +75,7 @@ static int set_containers(struct options *o, const char *text, struct err *e)
 
 static int set_llama(struct options *o, const char *text, struct err *e)
 {
-	(void)e;
-	return replace(&o->llama, text);
+	return replace_path(&o->llama, text, e);
 }
 
 static int set_origins(struct options *o, const char *text, struct err *e)
@@ -96,6 +100,8 @@ static int set_keep_alive(struct options *o, const char *text, struct err *e)
 	} units[] = { { "ms", 1 }, { "s", 1e3 }, { "m", 6e4 }, { "h", 36e5 } };
 	const char *p = text;
 	double total = 0;
+	if (!*p)
+		return err_set(e, ERR_USAGE, "an empty duration");
 	if (*p == '-') {
 		o->keep_alive_ms = -1;
 		return 0;
@@ -294,14 +300,16 @@ static int read_environment(struct options *o, struct err *e)
 	return 0;
 }
 
-/* A member's value as the text that a flag would have. */
-static char *value_text(const json_t *value)
+/* A member's value as the text that a flag would have: of a switch the word, of
+ * anything else a string or a number. NULL if it can be none. */
+static char *value_text(const struct option_row *row, const json_t *value)
 {
+	bool is_switch = strcmp(row->arg, "on|off") == 0;
 	if (json_is_string(value))
 		return xstrdup(json_string_value(value));
-	if (json_is_boolean(value))
+	if (json_is_boolean(value) && is_switch)
 		return xstrdup(json_is_true(value) ? "on" : "off");
-	return json_text(value);
+	return json_is_number(value) ? json_text(value) : NULL;
 }
 
 static int read_member(struct options *o, const char *key, json_t *value,
@@ -312,14 +320,20 @@ static int read_member(struct options *o, const char *key, json_t *value,
 		if (*p == '_')
 			*p = '-';
 	const struct option_row *row = find(str_of(name));
-	if (strcmp(key, "engines") == 0 && json_is_object(value)) {
+	if (strcmp(key, "engines") == 0) {
+		if (!json_is_object(value))
+			return err_set(e, ERR_USAGE,
+				       "'engines' must be an object");
 		json_decref(o->engines);
 		o->engines = json_incref(value);
 		return 0;
 	}
 	if (!row || !row->in_file)
 		return err_set(e, ERR_USAGE, "there is no setting '%s'", key);
-	auto_free char *text = value_text(value);
+	auto_free char *text = value_text(row, value);
+	if (!text)
+		return err_set(e, ERR_USAGE, "'%s' must be a string: %s", key,
+			       row->arg);
 	if (row->set(o, text, e))
 		return err_wrap(e, "'%s'", key);
 	return 0;
