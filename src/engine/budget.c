@@ -19,7 +19,9 @@ static uint64_t limit_of(const char *mount, struct str group)
 	uint64_t n;
 	snprintf(path, sizeof path, "%s%.*s/memory.max", mount, STR_ARG(group));
 	/* The root has none, and "max" is none. */
-	struct str limit = str_trim(read_small(path, text, sizeof text));
+	struct str limit = read_small(path, text, sizeof text);
+	if (str_ends(limit, "\n"))
+		limit.n--;
 	return str_to_u64(limit, &n) ? n : UINT64_MAX;
 }
 
