@@ -168,7 +168,7 @@ def test_metrics_count_requests_and_tokens(modeld):
     assert modeld.metric('modeld_http_requests_total{route="/v1/completions",method="POST",'
                          'status="200"}') >= 2
     text = modeld.http.get("/metrics").text
-    assert 'modeld_http_first_byte_seconds_bucket{route="/v1/completions",le="+Inf"}' in text
+    assert 'modeld_http_first_byte_seconds_bucket{route="/v1/completions",method="POST",le="+Inf"}' in text
     assert modeld.metric("modeld_engine_memory_bytes{") > 50e6
     for line in text.splitlines():
         if not line.startswith("#"):
