@@ -50,11 +50,26 @@ void folder_close(struct folder *f)
 	free(steal(&f->path));
 }
 
+/* Somebody removed the whole folder, which empties a store as well as anything:
+ * a new one takes its place, under the descriptor that all threads use. */
+static int make_again(struct folder *f)
+{
+	struct stat st;
+	if (fstat(f->fd, &st) < 0 || st.st_nlink > 0)
+		return 0;
+	if (make_path(AT_FDCWD, f->path) < 0)
+		return -1;
+	auto_close int fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || dup3(fd, f->fd, O_CLOEXEC) < 0 ? -1 : 0;
+}
+
 int folder_make(struct folder *f, const char *sub, struct err *e)
 {
 	if (f->is_read_only)
 		return err_set(e, ERR_FORBIDDEN, "%s cannot be written",
 			       f->path);
+	if (make_again(f) < 0)
+		return err_sys(e, "create %s", f->path);
 	if (sub[0] && make_path(f->fd, sub) < 0)
 		return err_sys(e, "create %s/%s", f->path, sub);
 	return 0;

@@ -145,7 +145,8 @@ int store_usage(struct store *s, uint64_t *out_bytes, struct err *e)
 static int begin(struct store *s, int *locked, struct index **x, struct err *e)
 {
 	if (folder_make(&s->folder, "", e) ||
-	    folder_lock(&s->folder, LOCK_FILE, locked, e))
+	    folder_lock(&s->folder, LOCK_FILE, locked, e) ||
+	    create_absent(s, LAYOUT_FILE, NEW_LAYOUT, e))
 		return -1;
 	return store_index(s, x, e);
 }

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, TEXT, eventually
+from conftest import BUILD, EMBED_GGUF, TEXT, eventually, package
 from test_hostile import statuses, talk
 from test_lifecycle import CHAT, fake  # noqa: F401 (a fixture)
 
@@ -337,3 +337,15 @@ def test_settings_of_a_wrong_type_are_named(tmp_path, config, text):
                          env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)})
     assert out.returncode == 2 and text in out.stderr, out.stderr
     assert "there is no setting" not in out.stderr
+
+
+# The removed folder was kept open, so nothing could be stored until a restart.
+def test_a_store_that_was_removed_is_made_again(start, own_store):
+    m = start(own_store)
+    assert m.http.get("/models").json()
+    shutil.rmtree(own_store)
+    assert m.http.get("/models").json() == []
+    assert m.http.post("/v1/chat/completions", json=CHAT).status_code == 404
+    package(m, EMBED_GGUF, "ai/again")
+    assert m.http.get("/models").json()[0]["tags"] == ["docker.io/ai/again:latest"]
+    assert (own_store / "layout.json").exists()
