@@ -9,6 +9,8 @@
 #define LIMIT_HEAD_BYTES 32768
 #define LIMIT_HEAD_FIELDS 100
 #define LIMIT_TARGET_BYTES 8192
+/* A scheme, a host name (253 bytes) and a port. */
+#define LIMIT_ORIGIN_BYTES 300
 /* A chunk-size line with its extensions, and all trailer fields together. */
 #define LIMIT_CHUNK_LINE_BYTES 256
 #define LIMIT_TRAILER_BYTES 8192
@@ -39,7 +41,7 @@
 /* After an answer that ends the connection, how long and how much of what the
  * client still sends is read, so that it sees the answer and not a reset. */
 #define LIMIT_LINGER_MS 2000
-#define LIMIT_LINGER_BYTES (4u << 20)
+#define LIMIT_LINGER_BYTES (64u << 20)
 
 /* Connections per listener, and requests that one client may pipeline before
  * the answers are read. */

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, EMBED_GGUF, TEXT, eventually, package
+from conftest import BUILD, EMBED_GGUF, TEXT, TEXT_GGUF, eventually, package
 from test_hostile import statuses, talk
 from test_lifecycle import CHAT, fake  # noqa: F401 (a fixture)
 
@@ -349,3 +349,15 @@ def test_a_store_that_was_removed_is_made_again(start, own_store):
     package(m, EMBED_GGUF, "ai/again")
     assert m.http.get("/models").json()[0]["tags"] == ["docker.io/ai/again:latest"]
     assert (own_store / "layout.json").exists()
+
+
+# The connection was reset while the client still sent, and took the answer with it.
+def test_a_refusal_in_the_middle_of_an_upload_is_read(start, own_store):
+    shutil.rmtree(own_store / "blobs")
+    (own_store / "blobs").write_text("in the way")
+    m = start(own_store)
+    for _ in range(5):
+        r = subprocess.run([str(BUILD / "docker-model"), "package", "--gguf", str(TEXT_GGUF),
+                            "ai/x"], env={**os.environ, "MODEL_RUNNER_HOST": m.url},
+                           capture_output=True, text=True, timeout=60)
+        assert r.returncode == 1 and "Not a directory" in r.stderr, r.stderr
