@@ -1,4 +1,5 @@
 #include "api/access.h"
+#include "base/limits.h"
 
 static const unsigned allowed[] = {
 	[ACCESS_HOST_TCP] =
@@ -93,8 +94,10 @@ int access_check(const struct access *a, enum access_way way,
 			       "the Host '%.*s' is not a name of this server; "
 			       "use localhost",
 			       STR_ARG(h->host));
+	/* It is echoed, into an answer that has a ceiling. */
 	const struct http_field *origin = head_find(h, "Origin");
-	if (origin && !origin_is_allowed(a, origin->value))
+	if (origin && (origin->value.n > LIMIT_ORIGIN_BYTES ||
+		       !origin_is_allowed(a, origin->value)))
 		return err_set(e, ERR_FORBIDDEN,
 			       "Origin not allowed: '%.*s'; pages of localhost "
 			       "are, others when DMR_ORIGINS lists them",

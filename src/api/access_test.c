@@ -1,4 +1,5 @@
 #include "api/access.h"
+#include "base/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -119,6 +120,17 @@ static void listed_origins_may_call(void **state)
 		0);
 }
 
+static void an_origin_at_the_limit_may_call_and_none_above(void **state)
+{
+	(void)state;
+	char origin[LIMIT_ORIGIN_BYTES + 2] = "http://";
+	size_t n = strlen(origin);
+	memset(origin + n, 'a', LIMIT_ORIGIN_BYTES - n);
+	assert_int_equal(check(ACCESS_SOCKET, "*", NULL, origin), 0);
+	origin[LIMIT_ORIGIN_BYTES] = 'a';
+	assert_int_equal(check(ACCESS_SOCKET, "*", NULL, origin), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +140,8 @@ int main(void)
 		cmocka_unit_test(pages_of_this_host_may_call),
 		cmocka_unit_test(strange_pages_are_refused_on_every_way),
 		cmocka_unit_test(listed_origins_may_call),
+		cmocka_unit_test(
+			an_origin_at_the_limit_may_call_and_none_above),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
