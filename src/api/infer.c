@@ -17,6 +17,12 @@
 #include "http/sse.h"
 #include "io/timer.h"
 
+/* An engine that breaks off so soon after it got a request was dying already,
+ * and its death had not been noticed: then another one is asked. Twice at most,
+ * in case that it is the request that kills. */
+#define EARLY_NS 100000000ull
+#define TRIES 3
+
 struct infer {
 	struct api *api;
 	struct http_exchange *x; /* not to be touched once the proxy is over */
@@ -30,6 +36,8 @@ struct infer {
 	struct timer silence; /* while a streaming client waits */
 	struct usage usage;
 	uint64_t forwarded_ns;
+	unsigned tries;
+	bool asks_again; /* when the proxy is over */
 };
 
 static void infer_free(struct infer *in)
@@ -62,21 +70,31 @@ static void fail(struct infer *in, const struct err *e)
 	tell(x, e);
 }
 
-/* What broke the engine, if it is known by now; for the log and the client. */
+/* What broke the engine, for the log and the client; as far as it is known. */
 static struct err cause(struct infer *in, const struct err *e)
 {
 	struct err why = *e;
-	engine_explain(&in->lease, &why);
+	engine_broke(&in->lease, &why);
 	log_warn("engine failed model=%s error=\"%s\"", in->model, why.msg);
 	return why;
 }
+
+static void ask_engine(struct infer *in);
 
 /* ---- the proxy's callbacks ---- */
 
 static void on_proxy_fail(void *ctx, struct http_exchange *x,
 			  const struct err *e)
 {
-	struct err why = cause(ctx, e);
+	struct infer *in = ctx;
+	struct err why = *e;
+	bool is_early = timer_now_ns() - in->forwarded_ns < EARLY_NS;
+	bool may_help = engine_broke(&in->lease, &why);
+	if (may_help && is_early && in->tries < TRIES) {
+		in->asks_again = true;
+		return;
+	}
+	why = cause(in, e);
 	tell(x, &why);
 }
 
@@ -105,6 +123,12 @@ static void on_over(void *ctx, int outcome, const struct err *e)
 	struct usage_counts n;
 	(void)outcome;
 	(void)e;
+	if (in->asks_again) {
+		in->asks_again = false;
+		engine_release(&in->lease);
+		ask_engine(in);
+		return;
+	}
 	if (usage_read(&in->usage, &n))
 		metrics_tokens(in->api->metrics, in->model, n.prompt, n.cached,
 			       n.completion);
@@ -140,6 +164,8 @@ static void forward(struct infer *in)
 	const char *path =
 		arena_printf(exchange_arena(x), "%s%s%s%.*s", t->prefix,
 			     in->path, query.n ? "?" : "", STR_ARG(query));
+	in->forwarded_ns = timer_now_ns();
+	in->tries++;
 	proxy_start(x, t->pool, t->host, str_of(path), t->fields, in->body,
 		    &proxy_fns, in);
 }
@@ -250,14 +276,10 @@ static int read_model(struct infer *in, struct err *e)
 	return got;
 }
 
-static void on_body(void *ctx, struct str body)
+static void ask_engine(struct infer *in)
 {
-	struct infer *in = ctx;
 	struct err e;
-	in->body = body;
-	int got = read_model(in, &e);
-	if (got == 0)
-		got = acquire(in, &e);
+	int got = acquire(in, &e);
 	if (got < 0) {
 		fail(in, &e);
 		return;
@@ -269,6 +291,17 @@ static void on_body(void *ctx, struct str body)
 	exchange_set_fns(in->x, &waiting_fns, in);
 	if (wants_stream(in))
 		timer_start(&in->silence, LIMIT_SILENT_MS);
+}
+
+static void on_body(void *ctx, struct str body)
+{
+	struct infer *in = ctx;
+	struct err e;
+	in->body = body;
+	if (read_model(in, &e))
+		fail(in, &e);
+	else
+		ask_engine(in);
 }
 
 static void start(struct api *api, struct http_exchange *x,

@@ -90,12 +90,10 @@ void engine_release(struct engine_lease *lease)
 		destroy(en);
 }
 
-void engine_explain(struct engine_lease *lease, struct err *e)
+bool engine_broke(struct engine_lease *lease, struct err *e)
 {
 	struct engine *en = lease->engine;
-	struct err cause;
-	if (en && en->kind->explain && en->kind->explain(lease, &cause))
-		*e = cause;
+	return en && en->kind->broke && en->kind->broke(lease, e);
 }
 
 void engine_fail(struct engine_lease *lease, const struct err *e)

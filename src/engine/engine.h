@@ -78,8 +78,10 @@ struct engine_kind {
 	const char *const *(*models)(struct engine *en, size_t *n);
 	/* Text for /engines/status: "Running: ...". */
 	int (*status)(struct engine *en, struct buf *out);
-	/* Why what stood behind a lease broke, if it is known; may be NULL. */
-	bool (*explain)(struct engine_lease *lease, struct err *e);
+	/* What stands behind the lease broke, and *e says how it looked from
+	 * here; puts the cause there, if it is known. True: a new lease may
+	 * lead to something better. May be NULL. */
+	bool (*broke)(struct engine_lease *lease, struct err *e);
 	/* No lease is held any more; ends its processes at once. */
 	void (*free)(struct engine *en);
 };
@@ -119,7 +121,7 @@ must_use int engine_acquire(struct engine *en, struct str name,
 			    struct engine_lease *lease, struct err *e);
 /* Idempotent. */
 void engine_release(struct engine_lease *lease);
-/* Replaces *e by the cause, if the engine knows a better one. */
-void engine_explain(struct engine_lease *lease, struct err *e);
+/* See engine_kind.broke; false for kinds that have none. */
+bool engine_broke(struct engine_lease *lease, struct err *e);
 /* For kinds, when a waiting lease fails: ends it, then tells its owner. */
 void engine_fail(struct engine_lease *lease, const struct err *e);

@@ -164,9 +164,9 @@ static int status(struct engine *en, struct buf *out)
 	return buf_puts(out, "Running: modeld-llama " MODELD_VERSION);
 }
 
-static bool explain(struct engine_lease *lease, struct err *e)
+static bool broke(struct engine_lease *lease, struct err *e)
 {
-	return pool_explain(lease, e);
+	return pool_broke(lease, e);
 }
 
 static void llama_free(struct engine *en)
@@ -185,7 +185,7 @@ const struct engine_kind engine_llama = {
 	.each_running = each_running,
 	.unload = unload,
 	.status = status,
-	.explain = explain,
+	.broke = broke,
 	.free = llama_free,
 };
 

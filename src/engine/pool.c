@@ -181,7 +181,7 @@ static void on_gone(void *ctx, const struct err *e)
 	struct entry *en = ctx;
 	struct pool *p = en->pool;
 	bool was_loading = worker_facts(en->worker)->context == 0;
-	if (en->leaving)
+	if (e->code == ERR_UNAVAILABLE && en->leaving)
 		log_info("model unloaded model=%s", en->label);
 	else
 		log_warn("engine gone model=%s error=\"%s\"", en->label,
@@ -386,10 +386,17 @@ void pool_release(struct pool *p, struct engine_lease *lease)
 	admit(p);
 }
 
-bool pool_explain(const struct engine_lease *lease, struct err *e)
+bool pool_broke(struct engine_lease *lease, struct err *e)
 {
-	const struct entry *en = lease->holder;
-	return en && en->worker && worker_explain(en->worker, e);
+	struct entry *en = lease->holder;
+	bool refused = e->code == ERR_REFUSED;
+	bool is_dead = worker_explain(en->worker, e);
+	/* Its sockets close one after the other before the kernel tells that it
+	 * is dead: one that takes no connections is as good as dead. */
+	en->leaving |= refused || is_dead;
+	if (refused && !is_dead)
+		worker_stop(en->worker);
+	return true;
 }
 
 /* ---- the view from outside ---- */

@@ -52,5 +52,6 @@ void pool_each_running(struct pool *p, const char *engine, engine_running_fn fn,
 		       void *ctx);
 /* As engine_kind.unload; a busy model that stays goes when it is idle. */
 size_t pool_unload(struct pool *p, const char *id, bool force);
-/* The cause, if the process behind a lease is dead; see worker_explain(). */
-bool pool_explain(const struct engine_lease *lease, struct err *e);
+/* As engine_kind.broke: a process that refuses connections is dead or dying,
+ * and gets no new leases. */
+bool pool_broke(struct engine_lease *lease, struct err *e);
