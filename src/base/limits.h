@@ -41,7 +41,7 @@
 /* After an answer that ends the connection, how long and how much of what the
  * client still sends is read, so that it sees the answer and not a reset. */
 #define LIMIT_LINGER_MS 2000
-#define LIMIT_LINGER_BYTES (64u << 20)
+#define LIMIT_LINGER_BYTES (4u << 20)
 
 /* Connections per listener, and requests that one client may pipeline before
  * the answers are read. */

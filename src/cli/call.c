@@ -10,6 +10,9 @@
 #define AGENT "User-Agent: docker-model-cli/" MODELD_VERSION "\r\n"
 /* A Unix or loopback connection takes a request well within this. */
 #define POST_MS 50
+/* Pieces of a body sent in one turn of the loop: in between, an answer that
+ * refuses it is seen, and Ctrl-C. */
+#define PIECES_PER_TURN 16
 
 struct call {
 	struct where where;
@@ -17,6 +20,7 @@ struct call {
 	struct http_pool *pool;	 /* owned */
 	uv_signal_t interrupt;	 /* on while an interruptible call runs */
 	uv_timer_t timer;	 /* bounds the wait in call_post() */
+	uv_idle_t more;		 /* on while more of a body can be sent */
 	struct exchange *posted; /* owned; what call_post() began, or NULL */
 	struct err posted_err;	 /* nobody reads it */
 };
@@ -41,6 +45,7 @@ static int open_where(struct call *c, struct call **out)
 	uv_loop_init(&c->loop);
 	uv_signal_init(&c->loop, &c->interrupt);
 	uv_timer_init(&c->loop, &c->timer);
+	uv_idle_init(&c->loop, &c->more);
 	c->pool = http_pool_new(&c->loop, c->where.base.address);
 	*out = c;
 	return 0;
@@ -81,6 +86,7 @@ void call_free(struct call *c)
 	http_pool_free(c->pool);
 	uv_close((uv_handle_t *)&c->interrupt, NULL);
 	uv_close((uv_handle_t *)&c->timer, NULL);
+	uv_close((uv_handle_t *)&c->more, NULL);
 	/* What is closing needs its last turns. */
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&c->loop);
@@ -198,11 +204,21 @@ static void on_end(void *ctx, int outcome, const struct err *e)
 		x->outcome = refused(x);
 }
 
+static void on_want_body(void *ctx);
+
+static void on_more(uv_idle_t *more)
+{
+	struct exchange *x = more->data;
+	uv_idle_stop(more);
+	if (x->http)
+		on_want_body(x);
+}
+
 static void on_want_body(void *ctx)
 {
 	struct exchange *x = ctx;
 	static char piece[LIMIT_READ_BYTES];
-	for (;;) {
+	for (int i = 0; i < PIECES_PER_TURN; i++) {
 		size_t n = 0;
 		if (x->r->source(x->r->source_ctx, piece, sizeof piece, &n,
 				 x->e)) {
@@ -216,6 +232,8 @@ static void on_want_body(void *ctx)
 		if (http_call_write(x->http, (struct str){ piece, n }))
 			return;
 	}
+	x->c->more.data = x;
+	uv_idle_start(&x->c->more, on_more);
 }
 
 static void on_interrupt(uv_signal_t *s, int number)
@@ -272,6 +290,7 @@ int call_stream(struct call *c, const struct call_request *r, call_piece_fn fn,
 	while (x.http)
 		uv_run(&c->loop, UV_RUN_DEFAULT);
 	uv_signal_stop(&c->interrupt);
+	uv_idle_stop(&c->more);
 	exchange_fini(&x);
 	return x.outcome;
 }
