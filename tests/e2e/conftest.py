@@ -24,6 +24,9 @@ TEXT_GGUF = MODELS / "SmolLM2-135M-Instruct-Q4_1.gguf"
 EMBED_GGUF = MODELS / "all-MiniLM-L6-v2-F16.gguf"
 FAKE_ENGINE = pathlib.Path(__file__).with_name("fake_engine.py")
 
+# A shell that started us in the background had SIGINT ignored, which children would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 TEXT = "ai/smollm2:135M-Q4_1"
 EMBED = "ai/minilm"
 
