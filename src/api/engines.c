@@ -125,7 +125,7 @@ static size_t unload_everywhere(struct api *api, struct str engine,
 	list_each (it, &api->engines->engines) {
 		struct engine *en = container_of(it, struct engine, link);
 		if (!engine.n || str_eq(engine, en->name))
-			n += en->kind->unload(en, id, false);
+			n += en->kind->unload(en, id);
 	}
 	return n;
 }

@@ -248,7 +248,7 @@ static void fini_removal(struct work *w)
 		list_each (it, &w->api->engines->engines) {
 			struct engine *en =
 				container_of(it, struct engine, link);
-			en->kind->unload(en, id, false);
+			en->kind->unload(en, id);
 		}
 	}
 	free(r->name);

@@ -70,9 +70,9 @@ struct engine_kind {
 	/* Tells of each model in memory. */
 	void (*each_running)(struct engine *en, engine_running_fn fn,
 			     void *ctx);
-	/* Drops the model with this id, or all if NULL; busy ones stay unless
-	 * `force`, which cuts what runs on them. Gives how many went. */
-	size_t (*unload)(struct engine *en, const char *model_id, bool force);
+	/* Drops the model with this id, or all if NULL; busy ones stay until
+	 * they are idle. Gives how many went now. */
+	size_t (*unload)(struct engine *en, const char *model_id);
 	/* Names of models that only it knows (not in the store); may be NULL.
 	 */
 	const char *const *(*models)(struct engine *en, size_t *n);

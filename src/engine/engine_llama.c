@@ -149,9 +149,9 @@ static void each_running(struct engine *en, engine_running_fn fn, void *ctx)
 	pool_each_running(of(en)->pool, en->name, fn, ctx);
 }
 
-static size_t unload(struct engine *en, const char *model_id, bool force)
+static size_t unload(struct engine *en, const char *model_id)
 {
-	return pool_unload(of(en)->pool, model_id, force);
+	return pool_unload(of(en)->pool, model_id);
 }
 
 static int status(struct engine *en, struct buf *out)

@@ -62,11 +62,10 @@ static void each_running(struct engine *en, engine_running_fn fn, void *ctx)
 	(void)ctx;
 }
 
-static size_t unload(struct engine *en, const char *model_id, bool force)
+static size_t unload(struct engine *en, const char *model_id)
 {
 	(void)en;
 	(void)model_id;
-	(void)force;
 	return 0;
 }
 

@@ -451,14 +451,14 @@ void pool_each_running(struct pool *p, const char *engine, engine_running_fn fn,
 	}
 }
 
-size_t pool_unload(struct pool *p, const char *id, bool force)
+size_t pool_unload(struct pool *p, const char *id)
 {
 	size_t n = 0;
 	list_each (it, &p->entries) {
 		struct entry *en = container_of(it, struct entry, link);
 		if (en->leaving || (id && strcmp(en->id, id) != 0))
 			continue;
-		if (en->worker && (force || is_idle(en))) {
+		if (is_idle(en)) {
 			leave(en);
 			n++;
 		} else {

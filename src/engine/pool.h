@@ -50,8 +50,8 @@ must_use int pool_acquire(struct pool *p, const struct pool_model *m,
 void pool_release(struct pool *p, struct engine_lease *lease);
 void pool_each_running(struct pool *p, const char *engine, engine_running_fn fn,
 		       void *ctx);
-/* As engine_kind.unload; a busy model that stays goes when it is idle. */
-size_t pool_unload(struct pool *p, const char *id, bool force);
+/* As engine_kind.unload. */
+size_t pool_unload(struct pool *p, const char *id);
 /* As engine_kind.broke: a process that refuses connections is dead or dying,
  * and gets no new leases. */
 bool pool_broke(struct engine_lease *lease, struct err *e);

@@ -325,7 +325,7 @@ static void a_busy_model_is_unloaded_when_it_is_idle(void **state)
 	struct pool_model m = model("a", ALIVE, 50, argv);
 	ask(f, &a, &m);
 	wait_for(f, &a.outcome);
-	assert_int_equal(pool_unload(f->pool, NULL, false), 0);
+	assert_int_equal(pool_unload(f->pool, NULL), 0);
 	assert_true(pool_has(f->pool, "a"));
 	engine_release(&a.lease);
 	assert_false(pool_has(f->pool, "a"));
