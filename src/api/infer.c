@@ -166,8 +166,12 @@ static void forward(struct infer *in)
 			     in->path, query.n ? "?" : "", STR_ARG(query));
 	in->forwarded_ns = timer_now_ns();
 	in->tries++;
-	proxy_start(x, t->pool, t->host, str_of(path), t->fields, in->body,
-		    &proxy_fns, in);
+	struct http_request ask = { .host = t->host,
+				    .path = str_of(path),
+				    .fields = t->fields,
+				    .body = in->body,
+				    .first_byte_limit_ms = t->limit_ms };
+	proxy_start(x, t->pool, &ask, &proxy_fns, in);
 }
 
 /* ---- waiting for the lease ---- */

@@ -21,6 +21,7 @@ struct engine_target {
 	const char *host;   /* the Host field */
 	const char *prefix; /* stands before "/v1/..." */
 	struct str fields;  /* header lines to add, each ended by CRLF */
+	unsigned limit_ms;  /* until an answer begins; 0: no limit */
 };
 
 /* One use of an engine; embedded in the request that wants it. */

@@ -8,12 +8,15 @@
 
 /* Longer keys are signed tokens of cloud providers; 8 KiB holds them all. */
 #define KEY_BYTES 8192
+/* The official SDKs give up after 10 minutes too. */
+#define DEFAULT_TIMEOUT_S 600
 
 struct openai {
 	struct engine base;
 	struct url_base url;
 	struct http_pool *pool; /* owned */
 	char *fields;		/* owned; "Authorization: ..." or "" */
+	int64_t timeout_s;
 	size_t n_models;
 	const char **models; /* owned, with its texts; empty: any by name */
 };
@@ -42,10 +45,13 @@ static int acquire(struct engine *en, struct str name,
 	(void)name;
 	(void)m;
 	(void)e;
-	lease->target = (struct engine_target){ .pool = o->pool,
-						.host = o->url.host,
-						.prefix = o->url.prefix,
-						.fields = str_of(o->fields) };
+	lease->target = (struct engine_target){
+		.pool = o->pool,
+		.host = o->url.host,
+		.prefix = o->url.prefix,
+		.fields = str_of(o->fields),
+		.limit_ms = (unsigned)(o->timeout_s * 1000)
+	};
 	return 0;
 }
 
@@ -150,10 +156,31 @@ static int read_models(const json_t *list, struct openai *o, struct err *e)
 	return 0;
 }
 
+static int check_names(const json_t *config, struct err *e)
+{
+	static const char *const known[] = { "kind", "url", "key_file",
+					     "models", "timeout_s" };
+	const char *name;
+	json_t *value;
+	json_object_foreach((json_t *)config, name, value)
+	{
+		size_t i = 0;
+		while (i < ARRAY_LEN(known) && strcmp(name, known[i]) != 0)
+			i++;
+		if (i == ARRAY_LEN(known))
+			return err_set(e, ERR_INVALID,
+				       "there is no setting '%s'", name);
+	}
+	return 0;
+}
+
 static int configure(struct openai *o, const json_t *config, struct err *e)
 {
 	struct str url = { 0 }, key_file = { 0 };
-	if (json_get_str(config, "url", &url, e) ||
+	o->timeout_s = DEFAULT_TIMEOUT_S;
+	if (check_names(config, e) ||
+	    json_get_int(config, "timeout_s", 1, 86400, &o->timeout_s, e) ||
+	    json_get_str(config, "url", &url, e) ||
 	    json_get_str(config, "key_file", &key_file, e))
 		return -1;
 	if (!url.n)

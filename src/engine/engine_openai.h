@@ -2,7 +2,7 @@
  * base URL (vLLM, SGLang, llama-server, another modeld).
  *
  *   {"kind": "openai", "url": "http://127.0.0.1:9000/v1",
- *    "key_file": "/etc/modeld/key", "models": ["qwen"]}
+ *    "key_file": "/etc/modeld/key", "models": ["qwen"], "timeout_s": 600}
  *
  * It is always ready: its connections are made on demand and kept alive. */
 #pragma once

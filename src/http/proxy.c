@@ -306,8 +306,8 @@ static void on_drain(void *ctx)
 }
 
 void proxy_start(struct http_exchange *x, struct http_pool *to,
-		 const char *host, struct str path, struct str fields,
-		 struct str body, const struct proxy_fns *fns, void *ctx)
+		 const struct http_request *ask, const struct proxy_fns *fns,
+		 void *ctx)
 {
 	static const struct http_call_fns call_fns = { on_head, on_body, on_end,
 						       NULL };
@@ -318,13 +318,8 @@ void proxy_start(struct http_exchange *x, struct http_pool *to,
 	p->ctx = ctx;
 	buf_init(&p->held, LIMIT_SMALL_BODY_BYTES);
 	exchange_set_fns(x, &exchange_fns, p);
-	struct http_request r = {
-		.method = arena_str(exchange_arena(x),
-				    exchange_head(x)->method_text),
-		.path = path,
-		.host = host,
-		.fields = make_fields(x, fields),
-		.body = body,
-	};
+	struct http_request r = *ask;
+	r.method = arena_str(exchange_arena(x), exchange_head(x)->method_text);
+	r.fields = make_fields(x, ask->fields);
 	p->call = http_call_start(to, &r, &call_fns, p);
 }

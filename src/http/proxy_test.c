@@ -134,8 +134,11 @@ static void on_request(void *ctx, struct http_exchange *x)
 		exchange_start(x, 200, EXCHANGE_CHUNKED);
 		assert_int_equal(exchange_write(x, STR(": wait\n\n")), 0);
 	}
-	proxy_start(x, p->pool, "engine", STR("/v1/there?q"),
-		    STR("X-Key: k\r\n"), STR("body"), &fns, p);
+	struct http_request ask = { .host = "engine",
+				    .path = STR("/v1/there?q"),
+				    .fields = STR("X-Key: k\r\n"),
+				    .body = STR("body") };
+	proxy_start(x, p->pool, &ask, &fns, p);
 }
 
 static void on_front(void *ctx, struct stream *s)

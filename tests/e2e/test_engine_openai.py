@@ -149,6 +149,17 @@ def test_nobody_there_is_a_502(start, models_store):
     assert r.json()["error"]["type"] == "engine_error"
 
 
+def test_an_engine_that_hangs_is_a_504(start, models_store):
+    def hang(conn):
+        conn.recv(1)
+        return False
+
+    m = start_with(start, models_store, Upstream(hang).url, timeout_s=1)
+    r = m.http.post("/v1/chat/completions", json={"model": "far", **CHAT})
+    assert r.status_code == 504
+    assert r.json()["error"]["type"] == "engine_timeout_error"
+
+
 def test_an_error_of_the_engine_passes_as_it_is(start, models_store):
     body = b'{"error":{"message":"no","type":"x","param":null,"code":"y"}}'
 

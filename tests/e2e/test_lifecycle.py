@@ -317,6 +317,10 @@ def test_a_wrong_configuration_names_the_setting(tmp_path):
     for bad, text in [({"prot": 1}, "there is no setting 'prot'"),
                       ({"port": "x"}, "'x' is not a port"),
                       ({"engines": {"e": {"kind": "openai"}}}, "'url' is missing"),
+                      ({"engines": {"e": {"kind": "openai", "url": "http://a", "urls": 1}}},
+                       "there is no setting 'urls'"),
+                      ({"engines": {"e": {"kind": "openai", "url": "http://a", "timeout_s": 0}}},
+                       "'timeout_s' must be from 1"),
                       ({"engines": {"e": {"kind": "magic"}}}, "'kind' must be"),
                       ({"engines": {"v1": {"kind": "openai", "url": "http://a"}}}, "called 'v1'")]:
         config = tmp_path / "c.json"
