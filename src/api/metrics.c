@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
+#include <uv.h>
 
 /* Statuses that one row counts by number, at most; then comes "other". */
 #define STATUSES 12
@@ -319,14 +319,8 @@ static int print_running(struct engine_set *engines, struct buf *out)
 
 static uint64_t own_memory(void)
 {
-	unsigned long long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
-	if (!f)
-		return 0;
-	if (fscanf(f, "%*u %llu", &pages) != 1)
-		pages = 0;
-	fclose(f);
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	size_t bytes = 0;
+	return uv_resident_set_memory(&bytes) ? 0 : bytes;
 }
 
 int metrics_print(struct metrics *m, struct engine_set *engines, size_t open,

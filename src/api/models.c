@@ -76,20 +76,29 @@ void models_list(void *app, struct http_exchange *x,
 	work_start(&l->work, app, x, list, tell_list);
 }
 
-void models_inspect(void *app, struct http_exchange *x,
-		    const struct route_match *m)
+/* The model of this name; NULL when that was answered with an error. */
+static const struct catalog_model *find(struct api *api,
+					struct http_exchange *x,
+					struct str name)
 {
-	struct api *api = app;
 	struct err e;
 	const struct catalog_model *model;
-	int got = catalog_find(api->catalog, m->params[0], CATALOG_LOOSE,
+	int got = catalog_find(api->catalog, name, CATALOG_LOOSE,
 			       exchange_arena(x), &model, &e);
 	if (got == CATALOG_ABSENT)
 		err_set(&e, ERR_NOT_FOUND, "model not found");
-	if (got) {
-		reply_text_error(x, &e);
+	if (got == 0)
+		return model;
+	reply_text_error(x, &e);
+	return NULL;
+}
+
+void models_inspect(void *app, struct http_exchange *x,
+		    const struct route_match *m)
+{
+	const struct catalog_model *model = find(app, x, m->params[0]);
+	if (!model)
 		return;
-	}
 	auto_buf struct buf out;
 	buf_init(&out, LIMIT_REPLY_BODY_BYTES);
 	int full = put_model(&out, model) || buf_puts(&out, "\n");
@@ -165,19 +174,13 @@ void models_tag(void *app, struct http_exchange *x, const struct route_match *m)
 	struct str text;
 	struct ref target;
 	char canonical[REF_TEXT_BYTES];
-	const struct catalog_model *model;
 	if (parse_target(api, x, &text, &target, &e)) {
 		reply_text_error(x, &e);
 		return;
 	}
-	int got = catalog_find(api->catalog, m->params[0], CATALOG_LOOSE,
-			       exchange_arena(x), &model, &e);
-	if (got == CATALOG_ABSENT)
-		err_set(&e, ERR_NOT_FOUND, "model not found");
-	if (got) {
-		reply_text_error(x, &e);
+	const struct catalog_model *model = find(api, x, m->params[0]);
+	if (!model)
 		return;
-	}
 	struct tagging *t = xcalloc(1, sizeof *t);
 	t->target = text;
 	t->id = model->id;
