@@ -17,6 +17,8 @@
 #include "http/sse.h"
 #include "io/timer.h"
 
+#include <stdio.h>
+
 /* An engine that breaks off so soon after it got a request was dying already,
  * and its death had not been noticed: then another one is asked. Twice at most,
  * in case that it is the request that kills. */
@@ -70,13 +72,9 @@ static void fail(struct infer *in, const struct err *e)
 	tell(x, e);
 }
 
-/* What broke the engine, for the log and the client; as far as it is known. */
-static struct err cause(struct infer *in, const struct err *e)
+static void log_failure(const struct infer *in, const struct err *why)
 {
-	struct err why = *e;
-	engine_broke(&in->lease, &why);
-	log_warn("engine failed model=%s error=\"%s\"", in->model, why.msg);
-	return why;
+	log_warn("engine failed model=%s error=\"%s\"", in->model, why->msg);
 }
 
 static void ask_engine(struct infer *in);
@@ -94,13 +92,16 @@ static void on_proxy_fail(void *ctx, struct http_exchange *x,
 		in->asks_again = true;
 		return;
 	}
-	why = cause(in, e);
+	log_failure(in, &why);
 	tell(x, &why);
 }
 
 static struct str error_event(void *ctx, const struct err *e, struct arena *a)
 {
-	struct err why = cause(ctx, e);
+	struct infer *in = ctx;
+	struct err why = *e;
+	engine_broke(&in->lease, &why);
+	log_failure(in, &why);
 	return reply_error_body(&why, a);
 }
 
@@ -197,7 +198,8 @@ static void on_silence(void *ctx)
 	struct infer *in = ctx;
 	struct http_exchange *x = in->x;
 	auto_buf struct buf comment;
-	buf_init(&comment, 256);
+	char text[64];
+	buf_init(&comment, sizeof text + 8);
 	double loaded = in->is_stored
 				? running_find(in->api->engines, &in->id).loaded
 				: 0;
@@ -208,8 +210,8 @@ static void on_silence(void *ctx)
 		exchange_start(x, 200, EXCHANGE_CHUNKED);
 		api_mark_first_byte(x);
 	}
-	if (buf_printf(&comment, ": the model loads, %.0f %%\n\n",
-		       loaded * 100) == 0)
+	snprintf(text, sizeof text, "the model loads, %.0f %%", loaded * 100);
+	if (sse_put_comment(&comment, text) == 0)
 		exchange_write(x, buf_str(&comment));
 }
 

@@ -1,5 +1,5 @@
 #include "model/catalog.h"
-#include "model/store_make.h"
+#include "oci/store_make.h"
 #include "base/log.h"
 #include "oci/blob.h"
 

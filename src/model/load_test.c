@@ -1,5 +1,5 @@
 #include "model/load.h"
-#include "model/store_make.h"
+#include "oci/store_make.h"
 #include "model/tar.h"
 
 #include <setjmp.h>

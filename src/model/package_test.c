@@ -1,7 +1,7 @@
 #include "model/package.h"
 #include "model/gguf_make.h"
 #include "model/load.h"
-#include "model/store_make.h"
+#include "oci/store_make.h"
 #include "oci/model_config.h"
 
 #include <setjmp.h>

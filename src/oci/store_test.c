@@ -1,5 +1,6 @@
 #include "oci/blob.h"
 #include "base/limits.h"
+#include "oci/store_make.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,43 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-/* ---- a store in a folder of its own ---- */
-
-struct fixture {
-	char dir[32];
-	struct store *store;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *f = xcalloc(1, sizeof *f);
-	struct err e;
-	snprintf(f->dir, sizeof f->dir, "/tmp/store-XXXXXX");
-	if (!mkdtemp(f->dir) || store_open(f->dir, &f->store, &e))
-		return -1;
-	*state = f;
-	return 0;
-}
-
-static void remove_all(const char *dir)
-{
-	pid_t pid = fork();
-	if (pid == 0) {
-		execlp("rm", "rm", "-rf", dir, (char *)NULL);
-		_exit(127);
-	}
-	waitpid(pid, NULL, 0);
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-	store_free(f->store);
-	remove_all(f->dir);
-	free(f);
-	return 0;
-}
 
 static const char *path_of(const struct fixture *f, const char *sub)
 {
@@ -556,7 +520,8 @@ static void a_store_without_write_access_can_be_read(void **state)
 	assert_int_equal(status, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(name, store_make, store_unmake)
 
 int main(void)
 {
