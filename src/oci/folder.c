@@ -281,10 +281,10 @@ int folder_usage(struct folder *f, uint64_t *out_bytes, struct err *e)
 	auto_buf struct buf files; /* of struct linked */
 	const FTSENT *entry;
 	uint64_t blocks = 0;
+	buf_init(&files, SIZE_MAX / 2);
 	FTS *fts = walk(f, "");
 	if (!fts)
 		return err_sys(e, "walk %s", f->path);
-	buf_init(&files, SIZE_MAX / 2);
 	while ((entry = fts_read(fts))) {
 		const struct stat *st = entry->fts_statp;
 		struct linked file = { st->st_ino, (uint64_t)st->st_blocks };
