@@ -11,7 +11,7 @@
 #include "engine/engine_openai.h"
 #include "io/listener.h"
 #include "io/timer.h"
-#include "modeld/notify.h"
+#include "io/notify.h"
 #include "modeld/rundir.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "modeld/notify.h"
+#include "io/notify.h"
 #include "base/base.h"
 #include "base/log.h"
 

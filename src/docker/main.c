@@ -1,0 +1,54 @@
+#include "docker/setup.h"
+
+#include <stdio.h>
+
+/* A command is a row here and a file of its name. */
+static const struct setup_command commands[] = { { 0 } };
+
+static void help(void)
+{
+	printf("Usage: modeld-docker COMMAND [OPTIONS]\n\n"
+	       "Brings modeld to the containers and to the Docker socket. "
+	       "'docker model connect'\nruns it; by hand, as root:\n\n");
+	for (const struct setup_command *c = commands; c->name; c++)
+		printf("  %-9s %s\n", c->name, c->help);
+	printf("\nmodeld-docker COMMAND --help shows its options.\n");
+}
+
+static int run(int argc, char **argv, struct err *e)
+{
+	struct setup s;
+	const struct setup_command *c = commands;
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
+		help();
+		return argc < 2 ? err_set(e, ERR_USAGE, "which command?") : 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("modeld-docker %s\n", MODELD_VERSION);
+		return 0;
+	}
+	while (c->name && strcmp(c->name, argv[1]) != 0)
+		c++;
+	if (!c->name)
+		return err_set(e, ERR_USAGE,
+			       "there is no command '%s'; see modeld-docker "
+			       "--help",
+			       argv[1]);
+	int got = setup_read(&s, c, argc, argv, e);
+	if (got == 0) {
+		log_init("modeld-docker", s.log_level);
+		got = c->run(&s, e);
+	}
+	setup_fini(&s);
+	return got;
+}
+
+int main(int argc, char **argv)
+{
+	struct err e;
+	if (run(argc, argv, &e) >= 0)
+		return 0;
+	fprintf(stderr, "modeld-docker: %s\n", e.msg);
+	return err_exit_status(e.code);
+}
