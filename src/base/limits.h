@@ -120,6 +120,8 @@
 #define LIMIT_TOOLS 1024
 #define LIMIT_LOGIT_BIASES 1024
 #define LIMIT_TOP_LOGPROBS 20
+/* Under whose name a prompt is cached; modeld hashes what is longer. */
+#define LIMIT_CACHE_ID_BYTES 128
 /* Answers under way at once in one modeld-llama; llama.cpp can have 256. */
 #define LIMIT_SLOTS 256
 /* What a context grows to when nobody asks for a size: beyond it the memory is
@@ -131,3 +133,13 @@
 #define LIMIT_STREAM_SILENCE_MS 5000
 /* Worker events tell changed numbers at most this often. */
 #define LIMIT_EVENT_EVERY_MS 200
+
+/* modeld-docker. A question to Docker Engine may take so long: it answers none
+ * of them while it starts many containers on a slow disk. */
+#define LIMIT_DOCKERD_MS 30000
+/* One event; it carries the container's labels. */
+#define LIMIT_DOCKERD_EVENT_BYTES (1u << 20)
+/* Between two tries to reach an Engine that is away: twice as long each time.
+ */
+#define LIMIT_DOCKERD_PAUSE_MIN_MS 50
+#define LIMIT_DOCKERD_PAUSE_MS 2000
