@@ -7,6 +7,7 @@
  * here is called on the loop thread, and calls back on it. */
 #pragma once
 #include "base/err.h"
+#include "base/limits.h"
 #include "llama/common_shim.h"
 #include "llama/sample.h"
 #include "llama/tokens.h"
@@ -42,6 +43,13 @@ void batch_free(struct batch *b);
 BASE_AUTO(batch);
 const struct batch_facts *batch_facts(const struct batch *b);
 
+/* Whose request it is: what one owner had computed no other can use, nor learn
+ * of by how quickly an answer comes. Without a name it is everybody's who has
+ * none. */
+struct batch_owner {
+	char name[LIMIT_CACHE_ID_BYTES + 1];
+};
+
 struct batch_ask {
 	struct tokens tokens;  /* not empty; becomes the batch's */
 	struct sample *sample; /* becomes the batch's; NULL for a vector */
@@ -50,6 +58,7 @@ struct batch_ask {
 				* logarithms of probabilities at all */
 	bool tells_prompt;     /* on_token for the prompt's tokens too */
 	bool is_fresh;	       /* computes all of it, using no cache */
+	struct batch_owner owner;
 };
 
 struct batch_token {

@@ -38,11 +38,12 @@ struct batch_task {
  * prompt that begins like them need not compute them again. */
 struct slot {
 	llama_seq_id seq;
-	struct batch_task *task; /* NULL: idle */
-	struct tokens cells;	 /* the tokens whose state is in memory */
-	size_t n_new;		 /* tokens of it in the batch being made */
-	int32_t row;		 /* the last of them, if it is all there is */
-	uint64_t used;		 /* order of last use */
+	struct batch_task *task;  /* NULL: idle */
+	struct tokens cells;	  /* the tokens whose state is in memory */
+	struct batch_owner owner; /* of the cells */
+	size_t n_new;		  /* tokens of it in the batch being made */
+	int32_t row;		  /* the last of them, if it is all there is */
+	uint64_t used;		  /* order of last use */
 };
 
 struct out {

@@ -404,6 +404,7 @@ static void run(struct generate *g)
 			.n_top = g->n_top,
 			.tells_prompt = tells_prompt,
 			.is_fresh = tells_prompt || !g->params.cache_prompt,
+			.owner = g->owner,
 		};
 		for (size_t k = 0; k < p->tokens.n; k++)
 			tokens_push(&ask.tokens, p->tokens.p[k]);
@@ -414,7 +415,9 @@ static void run(struct generate *g)
 
 static int read(struct generate *g, struct str body, struct err *e)
 {
-	if (serve_needs_text(g->serve, e) || json_parse(body, &g->body, e) ||
+	if (serve_needs_text(g->serve, e) ||
+	    serve_read_owner(g->x, &g->owner, e) ||
+	    json_parse(body, &g->body, e) ||
 	    params_parse(g->body, g->kind->where, &g->params, e) ||
 	    settings_read(g, e) || g->kind->read(g, e))
 		return -1;

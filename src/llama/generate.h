@@ -57,6 +57,7 @@ struct generate {
 	struct choice *choices; /* owned; params.n for each prompt, in order */
 	size_t n_choices;
 	size_t n_running;
+	struct batch_owner owner;
 	bool is_full;	    /* the client reads slowly */
 	struct writer head; /* `{"id":..., ` up to "choices" */
 	struct writer out;

@@ -26,6 +26,8 @@ bool prefix_evict(struct batch *b)
 static size_t usable(const struct batch *b, const struct slot *s,
 		     const struct batch_task *t)
 {
+	if (strcmp(s->owner.name, t->ask.owner.name) != 0)
+		return 0;
 	size_t n = tokens_common(&s->cells, &t->ask.tokens);
 	n = MIN(n, t->ask.tokens.n - 1);
 	/* A state that cannot be cut fits as a whole or not at all. */
@@ -75,6 +77,7 @@ struct slot *prefix_place(struct batch *b, const struct batch_task *t)
 	to->used = ++b->clock;
 	if (to != from) {
 		prefix_clear(b, to);
+		to->owner = t->ask.owner;
 		if (!from || !b->shares)
 			return to;
 		llama_memory_seq_cp(b->memory, from->seq, to->seq, 0,

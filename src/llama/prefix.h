@@ -4,6 +4,8 @@
  * idle and would lose little, else shared with a free slot, which costs
  * nothing in a unified cache. Models whose state cannot be cut (recurrent,
  * sliding window) use a slot again only when nothing has to be cut from it.
+ * Cells are used only by whom they were made for (struct batch_owner), whether
+ * they lie idle or are being computed right now; room is taken from anybody.
  * Belongs to the compute thread. */
 #pragma once
 #include <stdbool.h>

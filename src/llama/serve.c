@@ -74,6 +74,22 @@ int serve_tokenize(const struct serve *s, struct str text, int flags,
 	return tokens_from_text(weights_vocab(s->weights), text, flags, out, e);
 }
 
+int serve_read_owner(const struct http_exchange *x, struct batch_owner *out,
+		     struct err *e)
+{
+	const struct http_field *f =
+		head_find(exchange_head(x), SERVE_OWNER_FIELD);
+	if (!f)
+		return 0;
+	if (f->value.n >= sizeof out->name)
+		return err_set(e, ERR_INVALID,
+			       SERVE_OWNER_FIELD " is longer than %d bytes",
+			       LIMIT_CACHE_ID_BYTES);
+	memcpy(out->name, f->value.p, f->value.n);
+	out->name[f->value.n] = '\0';
+	return 0;
+}
+
 void serve_on_change(struct serve *s)
 {
 	if (s->on_change)
@@ -251,7 +267,7 @@ static void on_accept(void *ctx, struct stream *stream)
 		listener_release(s->listener);
 		return;
 	}
-	http_server_take(s->http, stream, 0, s->listener);
+	http_server_take(s->http, stream, NULL, s->listener);
 }
 
 /* ---- listening ---- */

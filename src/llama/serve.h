@@ -62,6 +62,12 @@ must_use int serve_tokenize(const struct serve *s, struct str text, int flags,
 			    const char *field, struct tokens *out,
 			    struct err *e);
 
+/* Whose cache the request uses, from its field SERVE_OWNER_FIELD; nobody's name
+ * if it has none. -1: the name is too long. */
+#define SERVE_OWNER_FIELD "Modeld-Cache-Id"
+must_use int serve_read_owner(const struct http_exchange *x,
+			      struct batch_owner *out, struct err *e);
+
 void serve_on_change(struct serve *s);
 
 void chat_handle(void *serve, struct http_exchange *x,

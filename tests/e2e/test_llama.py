@@ -367,6 +367,61 @@ def test_a_conversation_uses_its_cache(llama):
             == b["choices"][0]["message"]["content"].split()[0])
 
 
+def owned(m, owner, text, **body):
+    """Asks under an owner's name (None: without any); gives usage's cached_tokens."""
+    r = m.http.post(TEXT, json={"prompt": text, "max_tokens": 1, "temperature": 0, **body},
+                    headers={"Modeld-Cache-Id": owner} if owner is not None else {})
+    assert r.status_code == 200, r.text
+    usage = r.json()["usage"]
+    return usage["prompt_tokens_details"]["cached_tokens"], usage["prompt_tokens"]
+
+
+def test_no_owner_uses_the_cache_of_another(spawn):
+    m = spawn(TEXT_GGUF, "--ctx-size", 2048, "--parallel", 4)
+    secret = "The password of the safe is sunflower, and it must be kept. " * 20
+    assert owned(m, "uid:1000", secret)[0] == 0
+    cached, n = owned(m, "uid:1000", secret)
+    assert cached == n - 1
+    for other in ("uid:100", "uid:1001", "UID:1000", "x" * 128, "", None):
+        if other is None:  # no name, and the empty one, are the same
+            assert owned(m, other, secret)[0] == n - 1
+        else:
+            assert owned(m, other, secret)[0] == 0, other
+    # Four slots, five owners: the one that was used longest ago had to leave.
+    assert owned(m, "x" * 128, secret)[0] == n - 1
+    assert owned(m, "uid:1000", secret)[0] == 0
+
+
+def test_the_time_of_an_answer_does_not_tell_of_another_owners_prompt(spawn):
+    m = spawn(TEXT_GGUF, "--ctx-size", 2048, "--parallel", 4)
+    secret = "It was a dark and stormy night, and nobody knew the way home. " * 40
+
+    def prompt_ms(owner):
+        r = m.http.post(TEXT, json={"prompt": secret, "max_tokens": 1},
+                        headers={"Modeld-Cache-Id": owner}).json()
+        return r["timings"]["prompt_ms"]
+    computed, again, other = prompt_ms("a"), prompt_ms("a"), prompt_ms("b")
+    assert again < computed / 4
+    assert other > computed / 4
+
+
+def test_a_prompt_under_way_is_not_shared_with_another_owner(spawn):
+    m = spawn(TEXT_GGUF, "--ctx-size", 2048, "--parallel", 4)
+    text = "There was an old lady who swallowed a fly; I don't know why. " * 20
+    with m.client() as c, c.stream("POST", TEXT, headers={"Modeld-Cache-Id": "a"}, json={
+            "prompt": text, "max_tokens": 1000, "ignore_eos": True, "stream": True}) as r:
+        next(r.iter_lines())
+        assert owned(m, "b", text)[0] == 0
+        cached, n = owned(m, "a", text)
+        assert cached == n - 1
+
+
+def test_an_owners_name_has_a_ceiling(llama):
+    r = llama.http.post(TEXT, json={"prompt": "x", "max_tokens": 1},
+                        headers={"Modeld-Cache-Id": "x" * 129})
+    assert r.status_code == 400 and "Modeld-Cache-Id" in r.json()["error"]["message"]
+
+
 def test_more_than_fits_waits_and_is_answered(spawn):
     m = spawn(TEXT_GGUF, "--ctx-size", 512, "--parallel", 3)
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
