@@ -2,11 +2,37 @@
 #include "base/limits.h"
 
 static const unsigned allowed[] = {
-	[ACCESS_HOST_TCP] =
+	[ACCESS_HOST] =
 		ACCESS_OPEN | ACCESS_INFER | ACCESS_MANAGE | ACCESS_INSPECT,
 	[ACCESS_SOCKET] =
 		ACCESS_OPEN | ACCESS_INFER | ACCESS_MANAGE | ACCESS_INSPECT,
+	[ACCESS_DOCKER] =
+		ACCESS_OPEN | ACCESS_INFER | ACCESS_MANAGE | ACCESS_INSPECT,
+	[ACCESS_CONTAINERS] = ACCESS_OPEN | ACCESS_INFER,
+	[ACCESS_GATEWAY] = ACCESS_OPEN | ACCESS_INFER,
+	[ACCESS_OTHER] = 0,
 };
+
+static const char *const way_names[] = {
+	[ACCESS_HOST] = "host",	      [ACCESS_SOCKET] = "socket",
+	[ACCESS_DOCKER] = "docker",   [ACCESS_CONTAINERS] = "containers",
+	[ACCESS_GATEWAY] = "gateway", [ACCESS_OTHER] = "other",
+};
+
+const char *access_way_name(enum access_way way)
+{
+	return way_names[way];
+}
+
+bool access_way_parse(struct str name, enum access_way *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(way_names); i++)
+		if (str_eq(name, way_names[i])) {
+			*out = (enum access_way)i;
+			return true;
+		}
+	return false;
+}
 
 /* Names under which this host's own programs reach us. */
 static const char *const host_names[] = {
@@ -88,7 +114,8 @@ int access_check(const struct access *a, enum access_way way,
 		 const struct http_head *h, struct err *e)
 {
 	/* HTTP/1.0 may leave Host out; no browser speaks it. */
-	if (way == ACCESS_HOST_TCP && (h->has_host || h->minor > 0) &&
+	bool is_tcp = way != ACCESS_SOCKET && way != ACCESS_DOCKER;
+	if (is_tcp && (h->has_host || h->minor > 0) &&
 	    !host_is_one_of(h->host, host_names, ARRAY_LEN(host_names)))
 		return err_set(e, ERR_FORBIDDEN,
 			       "the Host '%.*s' is not a name of this server; "

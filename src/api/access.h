@@ -16,9 +16,18 @@ enum access_class {
 };
 
 enum access_way {
-	ACCESS_HOST_TCP, /* loopback */
-	ACCESS_SOCKET,	 /* our own Unix socket; its file mode guards it */
+	ACCESS_HOST,	   /* TCP on loopback */
+	ACCESS_SOCKET,	   /* our own Unix socket; its file mode guards it */
+	ACCESS_DOCKER,	   /* the Docker socket's front, for its client */
+	ACCESS_CONTAINERS, /* the address that containers have a name for */
+	ACCESS_GATEWAY,	   /* the gateway address of docker0 */
+	ACCESS_OTHER,	   /* any other address, by --bind */
 };
+
+/* "host", "socket", "docker", "containers", "gateway", "other" */
+const char *access_way_name(enum access_way way);
+/* False if no way has this name. */
+bool access_way_parse(struct str name, enum access_way *out);
 
 struct access {
 	/* Origins beyond those of this machine; "*" allows every one. Each

@@ -42,8 +42,7 @@ static void names_of_this_host_are_right_on_any_port(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
-		assert_int_equal(check(ACCESS_HOST_TCP, NULL, good[i], NULL),
-				 0);
+		assert_int_equal(check(ACCESS_HOST, NULL, good[i], NULL), 0);
 }
 
 /* A page at evil.example whose name leads to 127.0.0.1 sends its own Host. */
@@ -58,9 +57,8 @@ static void other_names_are_refused_on_tcp(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_int_equal(check(ACCESS_HOST_TCP, NULL, bad[i], NULL),
-				 -1);
-	assert_int_equal(check(ACCESS_HOST_TCP, NULL, NULL, NULL), -1);
+		assert_int_equal(check(ACCESS_HOST, NULL, bad[i], NULL), -1);
+	assert_int_equal(check(ACCESS_HOST, NULL, NULL, NULL), -1);
 }
 
 static void the_socket_takes_any_host(void **state)
@@ -79,8 +77,8 @@ static void pages_of_this_host_may_call(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
-		assert_int_equal(
-			check(ACCESS_HOST_TCP, NULL, "localhost", good[i]), 0);
+		assert_int_equal(check(ACCESS_HOST, NULL, "localhost", good[i]),
+				 0);
 }
 
 static void strange_pages_are_refused_on_every_way(void **state)
@@ -98,8 +96,8 @@ static void strange_pages_are_refused_on_every_way(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		assert_int_equal(
-			check(ACCESS_HOST_TCP, NULL, "localhost", bad[i]), -1);
+		assert_int_equal(check(ACCESS_HOST, NULL, "localhost", bad[i]),
+				 -1);
 		assert_int_equal(check(ACCESS_SOCKET, NULL, "d", bad[i]), -1);
 	}
 }
@@ -109,15 +107,13 @@ static void listed_origins_may_call(void **state)
 	const char *list = " https://my.app , http://other:81";
 	(void)state;
 	assert_int_equal(
-		check(ACCESS_HOST_TCP, list, "localhost", "https://my.app"), 0);
+		check(ACCESS_HOST, list, "localhost", "https://my.app"), 0);
 	assert_int_equal(
-		check(ACCESS_HOST_TCP, list, "localhost", "http://other:81"),
-		0);
+		check(ACCESS_HOST, list, "localhost", "http://other:81"), 0);
+	assert_int_equal(check(ACCESS_HOST, list, "localhost", "http://my.app"),
+			 -1);
 	assert_int_equal(
-		check(ACCESS_HOST_TCP, list, "localhost", "http://my.app"), -1);
-	assert_int_equal(
-		check(ACCESS_HOST_TCP, "*", "localhost", "http://evil.example"),
-		0);
+		check(ACCESS_HOST, "*", "localhost", "http://evil.example"), 0);
 }
 
 static void an_origin_at_the_limit_may_call_and_none_above(void **state)

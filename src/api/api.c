@@ -1,4 +1,5 @@
 #include "api/api.h"
+#include "api/caller.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "base/log.h"
@@ -90,11 +91,12 @@ static void on_request(void *ctx, struct http_exchange *x)
 	size_t n_rows;
 	const struct route *rows = routes_table(&n_rows);
 	struct note *note = arena_alloc(exchange_arena(x), sizeof *note);
-	enum access_way way = (enum access_way)exchange_tag(x);
+	struct caller *caller = exchange_visitor(x);
 	note->row = n_rows;
 	exchange_set_user(x, note);
+	caller_begin(caller, exchange_head(x));
 
-	if (access_check(api->access, way, exchange_head(x), &e)) {
+	if (access_check(api->access, caller->way, exchange_head(x), &e)) {
 		reply_error(x, &e);
 		return;
 	}
@@ -109,7 +111,8 @@ static void on_request(void *ctx, struct http_exchange *x)
 		return;
 	}
 	note->row = (size_t)(m.route - rows);
-	if (access_check_class(way, (enum access_class)m.route->access, &e)) {
+	if (access_check_class(caller->way, (enum access_class)m.route->access,
+			       &e)) {
 		reply_error(x, &e);
 		return;
 	}
@@ -142,6 +145,13 @@ static void on_over(void *ctx, struct http_exchange *x, int status,
 		  status, total / 1000000, sent);
 }
 
+static void on_close(void *ctx, void *visitor)
+{
+	(void)ctx;
+	caller_free(visitor);
+}
+
 const struct http_server_fns api_server_fns = { .on_request = on_request,
 						.error_body = error_body,
-						.on_over = on_over };
+						.on_over = on_over,
+						.on_close = on_close };

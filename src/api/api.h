@@ -28,7 +28,8 @@ struct api {
 	bool is_draining; /* not ready for new work */
 };
 
-/* For http_server_new(), with the api as context. */
+/* For http_server_new(), with the api as context; every connection's visitor is
+ * a struct caller (caller.h), freed here. */
 extern const struct http_server_fns api_server_fns;
 
 /* The engine that a path names; NULL with ERR_NOT_FOUND. Not to be kept without

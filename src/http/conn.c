@@ -35,9 +35,13 @@ static uint64_t taken_by_kernel(const struct conn *c)
 static void destroy(struct conn *c)
 {
 	struct listener *from = c->from;
+	struct http_server *s = c->server;
+	void *visitor = c->visitor;
 	buf_fini(&c->in);
 	free(c->peer);
 	free(c);
+	if (s->fns->on_close)
+		s->fns->on_close(s->ctx, visitor);
 	if (from)
 		listener_release(from);
 }
@@ -484,7 +488,7 @@ static void on_fail(void *ctx, const struct err *e)
 	conn_close(ctx, true);
 }
 
-void conn_new(struct http_server *s, struct stream *stream, int tag,
+void conn_new(struct http_server *s, struct stream *stream, void *visitor,
 	      struct listener *from)
 {
 	static const struct stream_fns fns = { on_data, on_end, on_drain,
@@ -492,7 +496,7 @@ void conn_new(struct http_server *s, struct stream *stream, int tag,
 	struct conn *c = xcalloc(1, sizeof *c);
 	c->server = s;
 	c->stream = stream;
-	c->tag = tag;
+	c->visitor = visitor;
 	c->from = from;
 	buf_init(&c->in, LIMIT_PIPELINED_BYTES + LIMIT_READ_BYTES);
 	list_push_back(&s->conns, &c->link);

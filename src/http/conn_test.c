@@ -308,11 +308,12 @@ static void freeing_the_server_tells_its_handlers(void **state)
 	wire_send(&p->w, GET("/held"));
 	while (!p->x)
 		wire_turn(&p->w);
-	assert_int_equal(exchange_tag(p->x), 7);
+	assert_ptr_equal(exchange_visitor(p->x), p);
 	assert_true(exchange_peer(p->x)->is_unix);
 	http_server_free(steal(&p->server));
 	assert_true(p->is_gone);
 	assert_int_equal(p->overs, 1);
+	assert_int_equal(p->closes, 1);
 	wire_wait_end(&p->w);
 }
 

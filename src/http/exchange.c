@@ -20,9 +20,9 @@ struct arena *exchange_arena(struct http_exchange *x)
 	return &x->arena;
 }
 
-int exchange_tag(const struct http_exchange *x)
+void *exchange_visitor(const struct http_exchange *x)
 {
-	return x->conn->tag;
+	return x->conn->visitor;
 }
 
 const struct stream_peer *exchange_peer(struct http_exchange *x)

@@ -144,13 +144,13 @@ static void on_request(void *ctx, struct http_exchange *x)
 static void on_front(void *ctx, struct stream *s)
 {
 	struct place *p = ctx;
-	http_server_take(p->server, s, 0, p->front);
+	http_server_take(p->server, s, NULL, p->front);
 }
 
 static int set_up(void **state)
 {
 	static const struct http_server_fns fns = { on_request, error_body,
-						    NULL };
+						    NULL, NULL };
 	struct place *p = xcalloc(1, sizeof *p);
 	struct err e;
 	char address[80];

@@ -90,10 +90,10 @@ void http_server_set_limits(struct http_server *s, const struct http_limits *l)
 	s->limits = *l;
 }
 
-void http_server_take(struct http_server *s, struct stream *stream, int tag,
-		      struct listener *from)
+void http_server_take(struct http_server *s, struct stream *stream,
+		      void *visitor, struct listener *from)
 {
-	conn_new(s, stream, tag, from);
+	conn_new(s, stream, visitor, from);
 }
 
 void http_server_drain(struct http_server *s)

@@ -27,6 +27,9 @@ struct http_server_fns {
 	 * which on_request never saw; then the head is empty. May be NULL. */
 	void (*on_over)(void *ctx, struct http_exchange *x, int status,
 			uint64_t sent_body_bytes);
+	/* A connection is gone, after the on_over of its last exchange: exactly
+	 * once for each http_server_take(). May be NULL. */
+	void (*on_close)(void *ctx, void *visitor);
 };
 
 struct http_server *http_server_new(struct uv_loop_s *loop,
@@ -43,10 +46,11 @@ struct http_limits {
 	unsigned linger_ms;
 };
 void http_server_set_limits(struct http_server *s, const struct http_limits *l);
-/* Serves an accepted stream; `tag` is the caller's mark for the way in that it
- * came by, `from` is told when the stream is gone (may be NULL). */
-void http_server_take(struct http_server *s, struct stream *stream, int tag,
-		      struct listener *from);
+/* Serves an accepted stream; `visitor` is the caller's word for who is at the
+ * other end (may be NULL) and comes back in on_close, `from` is told when the
+ * stream is gone (may be NULL). A draining server closes it at once. */
+void http_server_take(struct http_server *s, struct stream *stream,
+		      void *visitor, struct listener *from);
 /* No new exchanges: idle connections close, busy ones after their answer. */
 void http_server_drain(struct http_server *s);
 size_t http_server_count(const struct http_server *s); /* open exchanges */
@@ -60,7 +64,8 @@ const struct http_head *exchange_head(const struct http_exchange *x);
 /* The target taken apart; a bad one never reaches the handler. */
 const struct url_target *exchange_target(const struct http_exchange *x);
 struct arena *exchange_arena(struct http_exchange *x);
-int exchange_tag(const struct http_exchange *x);
+/* As given to http_server_take(). */
+void *exchange_visitor(const struct http_exchange *x);
 const struct stream_peer *exchange_peer(struct http_exchange *x);
 uint64_t exchange_started_ns(const struct http_exchange *x);
 /* A pointer of the handler's, for on_over and for its own callbacks. */

@@ -17,7 +17,7 @@ static struct http_server *server;
 static struct listener *listener;
 static struct http_exchange *held; /* by the handler; NULL: none */
 static bool wants_body;
-static int opened, over;
+static int opened, over, taken, closed;
 static struct sockaddr_un where = { .sun_family = AF_UNIX };
 
 static void on_gone(void *ctx)
@@ -110,10 +110,18 @@ static void on_over(void *ctx, struct http_exchange *x, int status,
 	over += exchange_user(x) != NULL;
 }
 
+static void on_close(void *ctx, void *visitor)
+{
+	(void)ctx;
+	assert(visitor == &taken);
+	closed++;
+}
+
 static void on_accept(void *ctx, struct stream *s)
 {
 	(void)ctx;
-	http_server_take(server, s, 0, listener);
+	taken++;
+	http_server_take(server, s, &taken, listener);
 }
 
 static void clean_up(void)
@@ -204,9 +212,9 @@ static void play(int fd, const uint8_t *data, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static const struct http_server_fns fns = { on_request, error_body,
-						    on_over };
+						    on_over, on_close };
 	set_up();
-	opened = over = 0;
+	opened = over = taken = closed = 0;
 	held = NULL;
 	server = http_server_new(&loop, &fns, NULL);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);

@@ -30,6 +30,7 @@ struct place {
 	int over_status;
 	size_t overs;
 	uint64_t over_bytes;
+	size_t taken, closes; /* connections */
 	size_t body_bytes, body_pieces;
 	bool is_body_over;
 };
@@ -122,16 +123,24 @@ static inline void on_over(void *ctx, struct http_exchange *x, int status,
 	p->over_bytes = sent;
 }
 
+static inline void on_close(void *ctx, void *visitor)
+{
+	struct place *p = ctx;
+	assert_ptr_equal(visitor, p);
+	assert_true(++p->closes <= p->taken);
+}
+
 static inline void on_accept(void *ctx, struct stream *s)
 {
 	struct place *p = ctx;
-	http_server_take(p->server, s, 7, p->l);
+	p->taken++;
+	http_server_take(p->server, s, p, p->l);
 }
 
 static inline int server_set_up(void **state)
 {
 	static const struct http_server_fns fns = { on_request, error_body,
-						    on_over };
+						    on_over, on_close };
 	struct place *p = xcalloc(1, sizeof *p);
 	struct err e;
 	alarm(60);
@@ -153,6 +162,7 @@ static inline int server_tear_down(void **state)
 	struct place *p = *state;
 	wire_close(&p->w);
 	http_server_free(p->server);
+	assert_int_equal(p->closes, p->taken);
 	listener_free(p->l);
 	uv_run(&p->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&p->loop), 0);

@@ -48,7 +48,7 @@ struct conn {
 	struct list ready_link;
 	struct stream *stream; /* owned */
 	struct listener *from; /* told when we go; may be NULL */
-	int tag;
+	void *visitor;	       /* the server's caller knows; may be NULL */
 	enum conn_state state;
 	bool is_held; /* a function of conn.c below us will look at us again */
 	bool is_paused;		  /* the stream is */
@@ -119,7 +119,7 @@ struct str server_date(struct http_server *s);
 
 /* ---- conn.c ---- */
 
-void conn_new(struct http_server *s, struct stream *stream, int tag,
+void conn_new(struct http_server *s, struct stream *stream, void *visitor,
 	      struct listener *from);
 /* Looks at what was kept of the input, as far as the state allows. */
 void conn_run(struct conn *c);

@@ -4,6 +4,7 @@
  * LIMIT_DRAIN_MS; a second signal ends at once. */
 #include "modeld/daemon.h"
 #include "api/api.h"
+#include "api/caller.h"
 #include "api/routes.h"
 #include "base/limits.h"
 #include "engine/budget.h"
@@ -28,7 +29,7 @@
 struct way {
 	struct daemon *daemon;
 	struct listener *listener; /* owned; NULL if it could not start */
-	enum access_way tag;
+	enum access_way door;
 };
 
 struct daemon {
@@ -142,21 +143,22 @@ static void add_llama(struct daemon *d)
 static void on_accept(void *ctx, struct stream *s)
 {
 	struct way *w = ctx;
-	http_server_take(w->daemon->api.server, s, (int)w->tag, w->listener);
+	http_server_take(w->daemon->api.server, s, caller_new(w->door, s),
+			 w->listener);
 }
 
-static struct way *next_way(struct daemon *d, enum access_way tag)
+static struct way *next_way(struct daemon *d, enum access_way door)
 {
 	struct way *w = &d->ways[d->n_ways++];
 	w->daemon = d;
-	w->tag = tag;
+	w->door = door;
 	return w;
 }
 
 static int listen_tcp(struct daemon *d, const char *ip, int port)
 {
 	struct err e;
-	struct way *w = next_way(d, ACCESS_HOST_TCP);
+	struct way *w = next_way(d, ACCESS_HOST);
 	if (listener_tcp(&d->loop, ip, port, on_accept, w, &w->listener, &e)) {
 		log_error("does not listen: %s", e.msg);
 		return port;
