@@ -134,6 +134,23 @@
 /* Worker events tell changed numbers at most this often. */
 #define LIMIT_EVENT_EVERY_MS 200
 
+/* Between modeld and modeld-docker: one JSON object, and descriptors that came
+ * and that no line has claimed yet. */
+#define LIMIT_HELPER_LINE_BYTES 4096
+#define LIMIT_HELPER_FDS 8
+/* Bytes for a helper that does not read, then it counts as gone. */
+#define LIMIT_HELPER_QUEUE_BYTES (256u << 10)
+/* Questions without an answer yet; more are not asked. A connection waits for
+ * one so long. */
+#define LIMIT_HELPER_ASKED 512
+#define LIMIT_HELPER_WHO_MS 200
+/* Listeners and bridges that the helper may name. */
+#define LIMIT_HELPER_WAYS 16
+#define LIMIT_HELPER_BRIDGES 256
+/* Between two tries to reach it: twice as long each time. */
+#define LIMIT_HELPER_PAUSE_MIN_MS 100
+#define LIMIT_HELPER_PAUSE_MS 2000
+
 /* modeld-docker. A question to Docker Engine may take so long: it answers none
  * of them while it starts many containers on a slow disk. */
 #define LIMIT_DOCKERD_MS 30000
