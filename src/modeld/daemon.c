@@ -4,16 +4,15 @@
  * LIMIT_DRAIN_MS; a second signal ends at once. */
 #include "modeld/daemon.h"
 #include "api/api.h"
-#include "api/caller.h"
 #include "api/routes.h"
 #include "base/limits.h"
 #include "engine/budget.h"
 #include "engine/engine_llama.h"
 #include "engine/engine_openai.h"
-#include "io/listener.h"
 #include "io/timer.h"
 #include "io/notify.h"
 #include "modeld/rundir.h"
+#include "modeld/ways.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -26,19 +25,12 @@
 /* While it drains, how often it looks whether all answers are done. */
 #define DRAIN_LOOK_MS 20
 
-struct way {
-	struct daemon *daemon;
-	struct listener *listener; /* owned; NULL if it could not start */
-	enum access_way door;
-};
-
 struct daemon {
 	uv_loop_t loop;
 	struct options *options;
 	int argc;
 	char **argv;
-	struct way ways[3]; /* 127.0.0.1, ::1, the socket */
-	size_t n_ways;
+	struct ways ways;
 	uv_signal_t signals[3]; /* TERM, INT, HUP */
 	struct timer drain;
 	uint64_t drain_until_ms;
@@ -138,83 +130,6 @@ static void add_llama(struct daemon *d)
 	engine_set_add(&d->engines, d->llama);
 }
 
-/* ---- listening ---- */
-
-static void on_accept(void *ctx, struct stream *s)
-{
-	struct way *w = ctx;
-	http_server_take(w->daemon->api.server, s, caller_new(w->door, s),
-			 w->listener);
-}
-
-static struct way *next_way(struct daemon *d, enum access_way door)
-{
-	struct way *w = &d->ways[d->n_ways++];
-	w->daemon = d;
-	w->door = door;
-	return w;
-}
-
-static int listen_tcp(struct daemon *d, const char *ip, int port)
-{
-	struct err e;
-	struct way *w = next_way(d, ACCESS_HOST);
-	if (listener_tcp(&d->loop, ip, port, on_accept, w, &w->listener, &e)) {
-		log_error("does not listen: %s", e.msg);
-		return port;
-	}
-	port = listener_port(w->listener);
-	const char *open = strchr(ip, ':') ? "[" : "";
-	const char *close = *open ? "]" : "";
-	log_info("listens address=%s%s%s:%d", open, ip, close, port);
-	json_array_append_new(
-		d->api.listen,
-		json_sprintf("http://%s%s%s:%d", open, ip, close, port));
-	return port;
-}
-
-static void listen_unix(struct daemon *d, const char *path)
-{
-	struct err e;
-	struct way *w = next_way(d, ACCESS_SOCKET);
-	rundir_make_parents(path);
-	if (listener_unix(&d->loop, path, 0660, on_accept, w, &w->listener,
-			  &e)) {
-		log_error("does not listen: %s", e.msg);
-		return;
-	}
-	log_info("listens socket=%s", path);
-	json_array_append_new(d->api.listen, json_sprintf("unix:%s", path));
-}
-
-static int listen_all(struct daemon *d, struct err *e)
-{
-	const struct options *o = d->options;
-	if (o->port != OPTIONS_PORT_OFF && strcmp(o->bind, "localhost") == 0) {
-		int port = listen_tcp(d, "127.0.0.1", o->port);
-		listen_tcp(d, "::1", port);
-	} else if (o->port != OPTIONS_PORT_OFF) {
-		listen_tcp(d, o->bind, o->port);
-	}
-	if (strcmp(o->socket, "off") != 0)
-		listen_unix(d, o->socket);
-	for (size_t i = 0; i < d->n_ways; i++)
-		if (d->ways[i].listener)
-			return 0;
-	return err_set(e, ERR_UNAVAILABLE,
-		       d->n_ways ? "nothing could be listened on; the lines "
-				   "above say why"
-				 : "port and socket are both off: nobody could "
-				   "reach modeld");
-}
-
-static void stop_listening(struct daemon *d)
-{
-	for (size_t i = 0; i < d->n_ways; i++)
-		if (d->ways[i].listener)
-			listener_stop(d->ways[i].listener);
-}
-
 static void tell_ready(struct daemon *d)
 {
 	notify_systemd("READY=1");
@@ -253,15 +168,15 @@ static void on_stop(uv_signal_t *signal, int number)
 	log_info("stops open=%zu", http_server_count(d->api.server));
 	notify_systemd("STOPPING=1");
 	d->api.is_draining = true;
-	stop_listening(d);
+	ways_stop(&d->ways);
 	journal_end_followers(d->api.journal);
 	http_server_drain(d->api.server);
 	d->drain_until_ms = timer_now_ms(&d->loop) + LIMIT_DRAIN_MS;
 	timer_start(&d->drain, 0);
 }
 
-/* What can change while it runs: the log level, origins, keep-alive and the
- * engines elsewhere. A wrong file changes nothing. */
+/* What can change while it runs: the port, the log level, origins, keep-alive
+ * and the engines elsewhere. A wrong file changes nothing. */
 static void on_reload(uv_signal_t *signal, int number)
 {
 	struct daemon *d = signal->data;
@@ -274,6 +189,7 @@ static void on_reload(uv_signal_t *signal, int number)
 		options_fini(&fresh);
 		return;
 	}
+	ways_follow(&d->ways, d->options, &fresh);
 	options_fini(d->options);
 	*d->options = fresh;
 	log_set_level(fresh.log_level);
@@ -321,15 +237,14 @@ static int start(struct daemon *d, struct err *e)
 	if (replace_engines(d, d->options->engines, e))
 		return -1;
 	api->server = http_server_new(&d->loop, &api_server_fns, api);
-	return listen_all(d, e);
+	return ways_open(&d->ways, d->options, e);
 }
 
 static void stop(struct daemon *d)
 {
-	stop_listening(d);
+	ways_stop(&d->ways);
 	http_server_free(d->api.server); /* its streams know their listener */
-	for (size_t i = 0; i < d->n_ways; i++)
-		listener_free(d->ways[i].listener);
+	ways_fini(&d->ways);
 	engine_set_fini(&d->engines);
 	timer_fini(&d->drain);
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
@@ -364,6 +279,7 @@ int daemon_run(struct options *o, int argc, char **argv, struct err *e)
 	uv_loop_init(&d->loop);
 	timer_init(&d->drain, &d->loop, on_drain_look, d);
 	engine_set_init(&d->engines);
+	ways_init(&d->ways, &d->loop, &d->api);
 	d->api.journal = journal_new();
 	int got = start(d, e);
 	if (got == 0) {

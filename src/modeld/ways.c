@@ -1,0 +1,214 @@
+#include "modeld/ways.h"
+#include "api/caller.h"
+#include "io/listener.h"
+#include "modeld/rundir.h"
+
+#include <stdio.h>
+
+struct way {
+	struct list link;
+	struct ways *ways;
+	struct listener *listener; /* owned */
+	enum access_way door;
+	char *ip;   /* owned; NULL: the Unix socket */
+	int asked;  /* the port of the settings, where 0 is any */
+	char *text; /* owned; for api->listen */
+	bool is_wanted;
+};
+
+/* An address that the settings ask for. */
+struct place {
+	const char *ip;
+	int port;
+};
+
+static void way_free(struct way *w)
+{
+	if (!w)
+		return;
+	listener_free(w->listener);
+	free(w->ip);
+	free(w->text);
+	free(w);
+}
+BASE_AUTO(way);
+
+static void on_accept(void *ctx, struct stream *s)
+{
+	struct way *w = ctx;
+	http_server_take(w->ways->api->server, s, caller_new(w->door, s),
+			 w->listener);
+}
+
+void ways_init(struct ways *w, struct uv_loop_s *loop, struct api *api)
+{
+	*w = (struct ways){ .loop = loop, .api = api };
+	list_init(&w->open);
+	list_init(&w->closed);
+}
+
+static struct way *new_way(struct ways *w, enum access_way door)
+{
+	struct way *way = xcalloc(1, sizeof *way);
+	list_init(&way->link);
+	way->ways = w;
+	way->door = door;
+	return way;
+}
+
+static void tell(struct ways *w)
+{
+	json_array_clear(w->api->listen);
+	list_each (it, &w->open) {
+		const struct way *way = container_of(it, struct way, link);
+		json_array_append_new(w->api->listen, json_string(way->text));
+	}
+}
+
+/* The port it got, or 0. */
+static int open_tcp(struct ways *w, const struct place *p)
+{
+	struct err e;
+	auto_(way) way = new_way(w, ACCESS_HOST);
+	if (listener_tcp(w->loop, p->ip, p->port, on_accept, way,
+			 &way->listener, &e)) {
+		log_error("does not listen: %s", e.msg);
+		return 0;
+	}
+	int port = listener_port(way->listener);
+	bool is_v6 = strchr(p->ip, ':') != NULL;
+	way->ip = xstrdup(p->ip);
+	way->asked = p->port;
+	way->is_wanted = true;
+	way->text = xasprintf("http://%s%s%s:%d", is_v6 ? "[" : "", p->ip,
+			      is_v6 ? "]" : "", port);
+	log_info("listens address=%s", way->text + strlen("http://"));
+	list_push_back(&w->open, &steal(&way)->link);
+	return port;
+}
+
+static int open_unix(struct ways *w, const char *path)
+{
+	struct err e;
+	auto_(way) way = new_way(w, ACCESS_SOCKET);
+	rundir_make_parents(path);
+	if (listener_unix(w->loop, path, 0660, on_accept, way, &way->listener,
+			  &e)) {
+		log_error("does not listen: %s", e.msg);
+		return -1;
+	}
+	log_info("listens socket=%s", path);
+	way->text = xasprintf("unix:%s", path);
+	list_push_back(&w->open, &steal(&way)->link);
+	return 0;
+}
+
+static size_t places_of(const struct options *o, struct place out[2])
+{
+	if (o->port == OPTIONS_PORT_OFF)
+		return 0;
+	out[0] = (struct place){ o->bind, o->port };
+	if (strcmp(o->bind, "localhost") != 0)
+		return 1;
+	out[0].ip = "127.0.0.1";
+	out[1] = (struct place){ "::1", o->port };
+	return 2;
+}
+
+static struct way *find(struct ways *w, const struct place *p)
+{
+	list_each (it, &w->open) {
+		struct way *way = container_of(it, struct way, link);
+		if (way->ip && !strcmp(way->ip, p->ip) && way->asked == p->port)
+			return way;
+	}
+	return NULL;
+}
+
+/* Opens what is not open yet; how many of them are now. */
+static size_t open_places(struct ways *w, struct place *places, size_t n)
+{
+	size_t n_open = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct way *there = find(w, &places[i]);
+		int port = places[i].port;
+		if (there)
+			there->is_wanted = true;
+		else
+			port = open_tcp(w, &places[i]);
+		n_open += there || port;
+		/* Any free port, but the same one for both. */
+		if (!places[i].port && port && i + 1 < n)
+			places[i + 1].port = port;
+	}
+	return n_open;
+}
+
+int ways_open(struct ways *w, const struct options *o, struct err *e)
+{
+	struct place places[2];
+	size_t n = places_of(o, places);
+	bool has_socket = strcmp(o->socket, "off") != 0;
+	open_places(w, places, n);
+	if (has_socket && open_unix(w, o->socket) && list_is_empty(&w->open))
+		n = 1;
+	tell(w);
+	if (!list_is_empty(&w->open))
+		return 0;
+	return err_set(e, ERR_UNAVAILABLE,
+		       n ? "nothing could be listened on; the lines above say "
+			   "why"
+			 : "port and socket are both off: nobody could reach "
+			   "modeld");
+}
+
+static void close_unwanted(struct ways *w)
+{
+	list_each (it, &w->open) {
+		struct way *way = container_of(it, struct way, link);
+		if (!way->ip || way->is_wanted)
+			continue;
+		log_info("no longer listens address=%s", way->text);
+		listener_stop(way->listener);
+		list_remove(it);
+		list_push_back(&w->closed, it);
+	}
+}
+
+void ways_follow(struct ways *w, const struct options *old,
+		 struct options *fresh)
+{
+	struct place places[2];
+	size_t n = places_of(fresh, places);
+	if (fresh->port == old->port && !strcmp(fresh->bind, old->bind))
+		return;
+	list_each (it, &w->open)
+		container_of(it, struct way, link)->is_wanted = false;
+	bool would_be_last = !n && strcmp(old->socket, "off") == 0;
+	if (would_be_last || (open_places(w, places, n) == 0 && n)) {
+		log_error("the port stays as it was reason=\"%s\"",
+			  would_be_last ? "there is no other way in"
+					: "the new one cannot be opened");
+		fresh->port = old->port;
+		free(fresh->bind);
+		fresh->bind = xstrdup(old->bind);
+		return;
+	}
+	close_unwanted(w);
+	tell(w);
+}
+
+void ways_stop(struct ways *w)
+{
+	list_each (it, &w->open)
+		listener_stop(container_of(it, struct way, link)->listener);
+}
+
+void ways_fini(struct ways *w)
+{
+	struct list *const heads[] = { &w->open, &w->closed };
+	struct list *link;
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
+		while (heads[i]->next && (link = list_pop_front(heads[i])))
+			way_free(container_of(link, struct way, link));
+}
