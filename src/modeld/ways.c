@@ -180,7 +180,8 @@ void ways_follow(struct ways *w, const struct options *old,
 {
 	struct place places[2];
 	size_t n = places_of(fresh, places);
-	if (fresh->port == old->port && !strcmp(fresh->bind, old->bind))
+	if (w->api->is_draining ||
+	    (fresh->port == old->port && !strcmp(fresh->bind, old->bind)))
 		return;
 	list_each (it, &w->open)
 		container_of(it, struct way, link)->is_wanted = false;
