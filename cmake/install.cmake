@@ -1,6 +1,6 @@
 # What `make install` puts where. scripts/install runs this and keeps the list
 # of files that `make uninstall` takes away.
-install(TARGETS modeld docker-model DESTINATION bin)
+install(TARGETS modeld modeld-docker docker-model DESTINATION bin)
 if(TARGET modeld-llama)
   # The engine's libraries lie in a folder beside the program.
   set_target_properties(modeld-llama PROPERTIES INSTALL_RPATH $ORIGIN/lib)
@@ -17,11 +17,18 @@ install(FILES ${CMAKE_BINARY_DIR}/cli-plugins/docker-model
 
 # The units name the prefix, which is known only when installing.
 foreach(kind system user)
-  set(unit ${kind}/modeld.service)
-  install(CODE "configure_file(${CMAKE_SOURCE_DIR}/packaging/${unit}.in
-    ${CMAKE_BINARY_DIR}/units/${unit} @ONLY)")
-  install(FILES ${CMAKE_BINARY_DIR}/units/${unit} DESTINATION lib/systemd/${kind})
+  file(GLOB units RELATIVE ${CMAKE_SOURCE_DIR}/packaging CONFIGURE_DEPENDS
+    packaging/${kind}/*.in)
+  foreach(unit ${units})
+    string(REGEX REPLACE "\\.in$" "" made ${CMAKE_BINARY_DIR}/units/${unit})
+    install(CODE "configure_file(${CMAKE_SOURCE_DIR}/packaging/${unit}
+      ${made} @ONLY)")
+    install(FILES ${made} DESTINATION lib/systemd/${kind})
+  endforeach()
 endforeach()
+file(GLOB units CONFIGURE_DEPENDS packaging/system/*.target
+  packaging/system/*.socket)
+install(FILES ${units} DESTINATION lib/systemd/system)
 install(FILES packaging/sysusers.conf DESTINATION lib/sysusers.d
   RENAME modeld.conf)
 

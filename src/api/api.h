@@ -24,6 +24,7 @@ struct api {
 	struct metrics *metrics;
 	struct access *access;
 	json_t *listen;	  /* where it listens, for GET /version: URLs */
+	json_t *places;	  /* and where its files are: members for it */
 	bool has_metrics; /* serves GET /metrics */
 	bool is_draining; /* not ready for new work */
 };

@@ -1,4 +1,5 @@
 #include "api/api.h"
+#include "api/caller.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/running.h"
@@ -65,10 +66,16 @@ void health_version(void *app, struct http_exchange *x,
 		    const struct route_match *m)
 {
 	struct api *api = app;
+	const struct caller *by = exchange_visitor(x);
+	struct err unused;
+	json_t *answer = json_pack("{s:s}", "version", MODELD_VERSION);
 	(void)m;
-	reply_json(x, 200,
-		   json_pack("{s:s,s:O}", "version", MODELD_VERSION, "listen",
-			     api->listen));
+	/* Where it listens and has its files is not for everybody. */
+	if (!access_check_class(by->way, ACCESS_INSPECT, &unused)) {
+		json_object_set(answer, "listen", api->listen);
+		json_object_update(answer, api->places);
+	}
+	reply_json(x, 200, answer);
 }
 
 void health_metrics(void *app, struct http_exchange *x,

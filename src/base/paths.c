@@ -53,7 +53,11 @@ char *paths_store(void)
 
 char *paths_config(void)
 {
+	/* Our unit runs under an account of its own, with /etc/modeld. */
+	const char *unit = xdg("CONFIGURATION_DIRECTORY");
 	const char *dir = xdg("XDG_CONFIG_HOME");
+	if (unit)
+		return xasprintf("%s/config.json", unit);
 	if (geteuid() == 0)
 		return xstrdup("/etc/modeld/config.json");
 	return dir ? xasprintf("%s/modeld/config.json", dir)

@@ -18,7 +18,8 @@ char *paths_runtime_dir(void) must_use;
 char *paths_socket(void) must_use;
 /* The content store: MODELS_PATH, or ~/.docker/models for every user. */
 char *paths_store(void) must_use;
-/* /etc/modeld/config.json, or modeld/config.json in $XDG_CONFIG_HOME. */
+/* config.json in what systemd gives a unit ($CONFIGURATION_DIRECTORY), in
+ * /etc/modeld, or in modeld/ of $XDG_CONFIG_HOME. */
 char *paths_config(void) must_use;
 /* What belongs to the Docker CLI: DOCKER_CONFIG, or ~/.docker. */
 char *paths_docker(void) must_use;

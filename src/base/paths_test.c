@@ -12,6 +12,7 @@ static int clean_environment(void **state)
 	static const char *const names[] = {
 		"MODEL_RUNNER_SOCK", "MODELS_PATH",	"DOCKER_CONFIG",
 		"XDG_RUNTIME_DIR",   "XDG_CONFIG_HOME", "XDG_STATE_HOME",
+		"CONFIGURATION_DIRECTORY",
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -76,6 +77,14 @@ static void the_xdg_folders_hold_a_users_socket_and_config(void **state)
 	       for_root("/etc/modeld/config.json", "/cfg/modeld/config.json"));
 }
 
+static void a_unit_of_systemd_has_its_own_config_folder(void **state)
+{
+	(void)state;
+	setenv("CONFIGURATION_DIRECTORY", "/etc/modeld", 1);
+	setenv("XDG_CONFIG_HOME", "/cfg", 1);
+	expect(paths_config(), "/etc/modeld/config.json");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, clean_environment)
@@ -84,6 +93,7 @@ int main(void)
 		T(the_variables_of_model_runner_come_first),
 		T(an_empty_variable_counts_as_unset),
 		T(the_xdg_folders_hold_a_users_socket_and_config),
+		T(a_unit_of_systemd_has_its_own_config_folder),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -232,6 +232,9 @@ static int start(struct daemon *d, struct err *e)
 	api->access = &d->access;
 	api->loop = &d->loop;
 	api->listen = json_array();
+	api->places = json_pack("{s:s,s:s,s:s}", "config", d->options->config,
+				"store", d->options->store, "llama",
+				d->options->llama);
 	access_set_origins(&d->access, d->options->origins);
 	add_llama(d);
 	if (replace_engines(d, d->options->engines, e))
@@ -257,6 +260,7 @@ static void stop(struct daemon *d)
 	store_free(d->api.store);
 	metrics_free(d->api.metrics);
 	json_decref(d->api.listen);
+	json_decref(d->api.places);
 	access_fini(&d->access);
 	rundir_fini(&d->rundir);
 	uv_loop_close(&d->loop);
