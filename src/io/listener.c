@@ -66,6 +66,11 @@ void listener_release(struct listener *l)
 	accept_one(l);
 }
 
+size_t listener_open(const struct listener *l)
+{
+	return l->open;
+}
+
 int listener_fd(struct uv_loop_s *loop, int fd, listener_fn fn, void *ctx,
 		struct listener **out, struct err *e)
 {

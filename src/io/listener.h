@@ -27,6 +27,8 @@ must_use int listener_fd(struct uv_loop_s *loop, int fd, listener_fn fn,
 			 void *ctx, struct listener **out, struct err *e);
 /* One of the accepted streams was freed. */
 void listener_release(struct listener *l);
+/* Accepted streams that were not released yet. */
+size_t listener_open(const struct listener *l);
 /* The port listened on, or 0 for a Unix socket. */
 int listener_port(const struct listener *l);
 /* Nobody can connect any more; streams that are open may go on, and be released
