@@ -6,6 +6,11 @@
 #define END { 0 }
 
 static const struct cmd_flag none[] = { END };
+static const struct cmd_flag enable[] = {
+	FLAG("containers", 0, TEXT, "WHAT", "They may: off, inference or full"),
+	FLAG("tcp", 0, TEXT, "PORT", "Listen on this port of localhost, or off"),
+	END
+};
 static const struct cmd_flag inspect[] = {
 	FLAG("openai", 0, BOOL, NULL, "Show it as the OpenAI API does"),
 	END
@@ -61,6 +66,8 @@ const struct cmd commands_table[] = {
 	    1, 1, SHELL, none, cmd_completion),
 	CMD("df", NULL, "", "Show the disk space that models and engines take",
 	    0, 0, NOTHING, none, cmd_df),
+	CMD("enable", NULL, "", "Change a setting of the server, for good",
+	    0, 0, NOTHING, enable, cmd_enable),
 	CMD("help", NULL, "[COMMAND]", "Show the commands, or one of them",
 	    0, 1, COMMAND, none, cmd_help),
 	CMD("inspect", NULL, "MODEL", "Show everything about a model, as JSON",
