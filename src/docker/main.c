@@ -3,7 +3,11 @@
 #include <stdio.h>
 
 /* A command is a row here and a file of its name. */
-static const struct setup_command commands[] = { { 0 } };
+static const struct setup_command commands[] = {
+	{ "settings", "print the settings in force, as JSON", NULL, "",
+	  setup_print },
+	{ 0 }
+};
 
 static void help(void)
 {

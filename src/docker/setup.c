@@ -43,6 +43,8 @@ static const struct row {
 	ROW("helper", "PATH", helper, RUN_DIR "/helper.sock",
 	    "socket where modeld gets its listeners from"),
 	ROW("user", "NAME", user, "modeld", "the account that runs modeld"),
+	ROW("take", "on|off", take, "on",
+	    "whether 'run' takes the Docker socket's name"),
 	ROW("root", "DIR", root, NULL,
 	    "Docker's data folder (what the Engine says)"),
 	ROW("dns-address", "IP:PORT", dns_address, "169.254.255.81:53",
@@ -105,6 +107,11 @@ static int set(struct setup *s, const char *name, const char *value,
 	if (r) {
 		if (!value[0])
 			return err_set(e, ERR_USAGE, "--%s: it is empty", name);
+		if (!strcmp(r->arg, "on|off") && strcmp(value, "on") &&
+		    strcmp(value, "off"))
+			return err_set(e, ERR_USAGE,
+				       "--%s: '%s' is neither on nor off", name,
+				       value);
 		free(*slot(s, r));
 		*slot(s, r) = xstrdup(value);
 		return 0;
@@ -179,6 +186,9 @@ static int read_member(struct setup *s, const char *key, json_t *value,
 		s->internal = value;
 		return 0;
 	}
+	/* 'docker model connect' knows its own file by it. */
+	if (strcmp(key, "made_by") == 0)
+		return 0;
 	if (strcmp(key, "log_level") && !find(str_of(name)))
 		return err_set(e, ERR_USAGE, "there is no setting '%s'", key);
 	if (!json_is_string(value))
@@ -244,6 +254,25 @@ void setup_fini(struct setup *s)
 	}
 	json_decref(s->file);
 	s->file = NULL;
+}
+
+int setup_print(const struct setup *s, struct err *e)
+{
+	auto_json *all = json_object();
+	(void)e;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char *const *value =
+			(char *const *)(const void *)((const char *)s +
+						      rows[i].member);
+		auto_free char *key = xstrdup(rows[i].name);
+		for (char *p = key; *p; p++)
+			*p = *p == '-' ? '_' : *p;
+		if (*value)
+			json_object_set_new(all, key, json_string(*value));
+	}
+	auto_free char *text = json_text(all);
+	printf("%s\n", text);
+	return 0;
 }
 
 const char *setup_engine_socket(const struct setup *s)

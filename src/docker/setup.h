@@ -23,6 +23,7 @@ struct setup {
 	char *modeld;	/* modeld's Unix socket */
 	char *helper;	/* our socket for modeld: listeners and callers */
 	char *user;	/* the account that modeld runs under: name or number */
+	char *take;	/* "on" or "off": does `run` take the socket's name? */
 	char *root;	/* Docker's data folder, or NULL: ask the Engine */
 	char *dns_address; /* where the DNS responder listens */
 	char *upstream;	   /* the DNS server that it forwards to, or NULL */
@@ -50,6 +51,8 @@ enum setup_outcome { SETUP_DONE = 1 };
 must_use int setup_read(struct setup *s, const struct setup_command *c,
 			int argc, char **argv, struct err *e);
 void setup_fini(struct setup *s);
+/* The command "settings": all of them, as the file would have them. */
+int setup_print(const struct setup *s, struct err *e);
 /* The socket where the Engine answers now: `engine` while the front has its
  * name, else `docker`. */
 const char *setup_engine_socket(const struct setup *s);
