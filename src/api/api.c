@@ -116,6 +116,8 @@ static void on_request(void *ctx, struct http_exchange *x)
 		reply_error(x, &e);
 		return;
 	}
+	if (m.route->access != ACCESS_OPEN)
+		caller_identify(caller);
 	m.route->handler(api, x, &m);
 }
 

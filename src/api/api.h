@@ -23,10 +23,11 @@ struct api {
 	struct journal *journal;
 	struct metrics *metrics;
 	struct access *access;
-	json_t *listen;	  /* where it listens, for GET /version: URLs */
-	json_t *places;	  /* and where its files are: members for it */
-	bool has_metrics; /* serves GET /metrics */
-	bool is_draining; /* not ready for new work */
+	json_t *listen;	   /* where it listens, for GET /version: URLs */
+	json_t *places;	   /* and where its files are: members for it */
+	bool has_metrics;  /* serves GET /metrics */
+	bool shares_cache; /* all callers use one cache of prompts */
+	bool is_draining;  /* not ready for new work */
 };
 
 /* For http_server_new(), with the api as context; every connection's visitor is

@@ -7,6 +7,7 @@
  * comment after LIMIT_SILENT_MS, so that it does not give up; the load goes on
  * whoever leaves. */
 #include "api/api.h"
+#include "api/caller.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/running.h"
@@ -41,6 +42,11 @@ struct infer {
 	unsigned tries;
 	bool asks_again; /* when the proxy is over */
 };
+
+static struct caller *caller_of(const struct infer *in)
+{
+	return exchange_visitor(in->x);
+}
 
 static void infer_free(struct infer *in)
 {
@@ -151,6 +157,18 @@ static bool is_preload(const struct http_exchange *x)
 	return f && str_eq_nocase(f->value, "true");
 }
 
+/* The target's own fields, and whose cache this may use. */
+static struct str fields_of(const struct infer *in)
+{
+	const struct engine_target *t = &in->lease.target;
+	char id[CALLER_CACHE_ID_BYTES];
+	if (!t->owner_field || in->api->shares_cache)
+		return t->fields;
+	return str_of(arena_printf(exchange_arena(in->x), "%.*s%s: %s\r\n",
+				   STR_ARG(t->fields), t->owner_field,
+				   caller_cache_id(caller_of(in), id)));
+}
+
 static void forward(struct infer *in)
 {
 	struct http_exchange *x = in->x;
@@ -169,7 +187,7 @@ static void forward(struct infer *in)
 	in->tries++;
 	struct http_request ask = { .host = t->host,
 				    .path = str_of(path),
-				    .fields = t->fields,
+				    .fields = fields_of(in),
 				    .body = in->body,
 				    .first_byte_limit_ms = t->limit_ms };
 	proxy_start(x, t->pool, &ask, &proxy_fns, in);
@@ -188,7 +206,9 @@ static void on_ready(void *ctx, const struct err *e)
 
 static void on_gone(void *ctx)
 {
-	infer_free(ctx);
+	struct infer *in = ctx;
+	caller_wait_cancel(caller_of(in));
+	infer_free(in);
 }
 
 static const struct exchange_fns waiting_fns = { .on_gone = on_gone };
@@ -299,6 +319,11 @@ static void ask_engine(struct infer *in)
 		timer_start(&in->silence, LIMIT_SILENT_MS);
 }
 
+static void on_caller_known(void *ctx)
+{
+	ask_engine(ctx);
+}
+
 static void on_body(void *ctx, struct str body)
 {
 	struct infer *in = ctx;
@@ -306,7 +331,7 @@ static void on_body(void *ctx, struct str body)
 	in->body = body;
 	if (read_model(in, &e))
 		fail(in, &e);
-	else
+	else if (caller_wait(caller_of(in), on_caller_known, in) == 0)
 		ask_engine(in);
 }
 

@@ -22,6 +22,9 @@ struct engine_target {
 	const char *prefix; /* stands before "/v1/..." */
 	struct str fields;  /* header lines to add, each ended by CRLF */
 	unsigned limit_ms;  /* until an answer begins; 0: no limit */
+	/* The field that tells whose cache a request may use; NULL: what
+	 * answers has none, or is nobody's to tell. */
+	const char *owner_field;
 };
 
 /* One use of an engine; embedded in the request that wants it. */

@@ -14,6 +14,9 @@
  * Measured with SmolLM2 and MiniLM: 60 to 150 MiB. */
 #define WORKER_BYTES (192ull << 20)
 
+/* modeld-llama keeps the prompts of each owner apart by it. */
+#define OWNER_FIELD "Modeld-Cache-Id"
+
 struct llama {
 	struct engine base;
 	struct pool *pool; /* owned */
@@ -194,7 +197,9 @@ struct engine *engine_llama_new(struct uv_loop_s *loop,
 {
 	struct llama *l = xcalloc(1, sizeof *l);
 	engine_init(&l->base, &engine_llama, "llama.cpp");
-	l->pool = pool_new(loop, &c->pool);
+	struct pool_config pool = c->pool;
+	pool.owner_field = OWNER_FIELD;
+	l->pool = pool_new(loop, &pool);
 	l->program = xstrdup(c->program);
 	l->budget_bytes = c->pool.budget_bytes;
 	return &l->base;

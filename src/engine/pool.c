@@ -138,9 +138,12 @@ static void give(struct entry *en, struct engine_lease *lease)
 {
 	list_push_back(&en->users, &lease->link);
 	en->n_users++;
-	lease->target = (struct engine_target){ .pool = worker_pool(en->worker),
-						.host = "localhost",
-						.prefix = "" };
+	lease->target =
+		(struct engine_target){ .pool = worker_pool(en->worker),
+					.host = "localhost",
+					.prefix = "",
+					.owner_field =
+						en->pool->config.owner_field };
 }
 
 static void on_ready(void *ctx)

@@ -25,6 +25,8 @@ struct pool_config {
 	const char *run_dir;   /* for the workers' sockets; borrowed */
 	uint64_t budget_bytes; /* for all models together */
 	int64_t keep_alive_ms; /* < 0: for ever */
+	/* As in struct engine_target; a constant, or NULL. */
+	const char *owner_field;
 	struct pool_fns fns;
 	void *ctx;
 };

@@ -44,18 +44,21 @@ static void over(struct proxy *p, int outcome, const struct err *e)
 /* ---- the request ---- */
 
 /* Credentials are for us, not for an engine; Origin was judged here; a coded
- * answer could not be looked into or get an error event. */
+ * answer could not be looked into or get an error event. What we tell an engine
+ * about a client no client may tell. */
 static bool stays_here(const struct http_head *h, struct str name)
 {
 	static const char *const names[] = {
 		"Host",		  "Authorization",   "Cookie",
 		"Content-Length", "Accept-Encoding", "Expect",
-		"Origin",
+		"Origin",	  "X-Api-Key",	     "Api-Key",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (str_eq_nocase(name, names[i]))
 			return true;
-	return head_is_hop_by_hop(h, name);
+	const size_t n = sizeof PROXY_OWN_FIELDS - 1;
+	return str_eq_nocase(str_head(name, n), PROXY_OWN_FIELDS) ||
+	       head_is_hop_by_hop(h, name);
 }
 
 static char *put(char *at, struct str s)

@@ -15,6 +15,9 @@
 #include "http/client.h"
 #include "http/server.h"
 
+/* Fields that begin so are spoken between our own programs only. */
+#define PROXY_OWN_FIELDS "Modeld-"
+
 struct proxy_fns {
 	/* No head came: the callee answers the exchange (502, 504 ...), or,
 	 * when that was started already, ends its event stream. */
@@ -33,11 +36,12 @@ struct proxy_fns {
 };
 
 /* Forwards the exchange's own method and end-to-end fields, less Host,
- * Authorization, Cookie, Origin and Accept-Encoding. Of `ask`: `path` (with its
- * query) replaces the target, `fields` are added, `body` is sent (borrowed; the
- * exchange's arena is a good place), `host` and `first_byte_limit_ms` hold. Of
- * the answer, Date, Server and Access-Control-* stay behind: those are for us
- * to say. Fields that the handler added to the exchange before are sent too. */
+ * Authorization, X-Api-Key, Api-Key, Cookie, Origin, Accept-Encoding and
+ * Modeld-*. Of `ask`: `path` (with its query) replaces the target, `fields` are added, `body` is sent
+ * (borrowed; the exchange's arena is a good place), `host` and
+ * `first_byte_limit_ms` hold. Of the answer, Date, Server and Access-Control-*
+ * stay behind: those are for us to say. Fields that the handler added to the
+ * exchange before are sent too. */
 void proxy_start(struct http_exchange *x, struct http_pool *to,
 		 const struct http_request *ask, const struct proxy_fns *fns,
 		 void *ctx);
