@@ -25,6 +25,11 @@
 #define LIMIT_REPLY_BODY_BYTES (64u << 20)
 #define LIMIT_JSON_DEPTH 200
 
+/* TLS: a handshake has so long, and the layer keeps no more than this of its own
+ * to send (answers to a peer's requests for new keys, which it may repeat). */
+#define LIMIT_TLS_HANDSHAKE_MS 10000
+#define LIMIT_TLS_CONTROL_BYTES (64u << 10)
+
 /* A connection has this long to send a head, then between two reads of a body,
  * and may stay this long without a request. nginx uses 60 s and 75 s. */
 #define LIMIT_HEAD_MS 10000
@@ -107,6 +112,17 @@
 /* The configuration file. */
 #define LIMIT_CONFIG_FILE_BYTES (1u << 20)
 
+/* API keys: the file, the keys in it (each is looked at for each request), the
+ * models that one names, and a key as a client sends it. */
+#define LIMIT_KEY_FILE_BYTES (1u << 20)
+#define LIMIT_KEYS 1000
+#define LIMIT_KEY_MODELS 100
+#define LIMIT_KEY_BYTES 256
+/* Wrong keys from one address: so many at once, then so many a minute. */
+#define LIMIT_WRONG_KEYS 10
+/* Names that --names may list. */
+#define LIMIT_NAMES 64
+
 /* One answer of a model, and one request's parts. OpenAI allows 4 stop strings,
  * 128 tools, 300 biases, 20 top_logprobs and 2,048 inputs; clients of llama.cpp
  * use more stop strings. */
@@ -160,3 +176,38 @@
  */
 #define LIMIT_DOCKERD_PAUSE_MIN_MS 50
 #define LIMIT_DOCKERD_PAUSE_MS 2000
+
+/* A hosts file; the long lists that block advertisements have 5 MB. One line
+ * of ours: an IPv6 address, a name of 253 bytes, a mark. */
+#define LIMIT_HOSTS_BYTES (8u << 20)
+#define LIMIT_HOSTS_LINE_BYTES 400
+/* The settings of one container, where its hosts entries stand. */
+#define LIMIT_HOSTCONFIG_BYTES (1u << 20)
+/* A container can write its hosts file as often as it likes, and each time we
+ * look: so often in a row, and then once in so many milliseconds. A look counts
+ * once more for each such piece that the file is long. Docker itself makes two
+ * to five a start. */
+#define LIMIT_HOSTS_LOOKS 32
+#define LIMIT_HOSTS_LOOK_MS 500
+#define LIMIT_HOSTS_LOOK_BYTES (64u << 10)
+/* After the kernel dropped events we look at every file, so often at most. */
+#define LIMIT_HOSTS_RESCAN_MS 1000
+/* Containers that are followed, running or not. */
+#define LIMIT_HOSTS_FOLDERS 65536
+/* Internal networks that may reach us, and addresses that we had before. */
+#define LIMIT_HOSTS_NETS 64
+#define LIMIT_HOSTS_FORMER 16
+/* What the follower remembers between two starts. */
+#define LIMIT_NAMES_STATE_BYTES (64u << 10)
+
+/* Subnets of one Docker network that are looked at. */
+#define LIMIT_NETWORK_SUBNETS 16
+/* The text of our firewall rules: some 100 bytes a network. */
+#define LIMIT_GUARD_BYTES (4u << 20)
+
+/* The front before Docker Engine. The largest heads are those with registries'
+ * credentials (X-Registry-Config), which Go's server takes up to 1 MiB. */
+#define LIMIT_FRONT_HEAD_BYTES (1u << 20)
+#define LIMIT_FRONT_CONNECTIONS 16384
+/* After SIGTERM, answers under way have so long; who stops us waits for it. */
+#define LIMIT_FRONT_DRAIN_MS 2000

@@ -1,3 +1,6 @@
+#include "docker/net.h"
+#include "docker/names.h"
+#include "docker/front.h"
 #include "docker/setup.h"
 
 #include <stdio.h>
@@ -6,6 +9,10 @@
 static const struct setup_command commands[] = {
 	{ "settings", "print the settings in force, as JSON", NULL, "",
 	  setup_print },
+	{ "front", "serve the Docker socket: Engine and models behind one name",
+	  NULL, "listen engine docker modeld", front_run },
+	{ "names", "give containers, builds and the host the name", "[remove]",
+	  "address address6 name hosts docker engine root", names_run },
 	{ 0 }
 };
 

@@ -138,7 +138,7 @@ static int read_flag(struct setup *s, const struct setup_command *c,
 	if (!str_starts(text, "--")) {
 		auto_free char *actions = xstrdup(c->actions ? c->actions : "");
 		for (char *p = actions; *p; p++)
-			*p = *p == '|' ? ' ' : *p;
+			*p = strchr("|[]", *p) ? ' ' : *p;
 		if (s->action || !text.n || !lists(actions, text))
 			return err_set(e, ERR_USAGE,
 				       "'%s' is not expected here; see "
@@ -169,7 +169,7 @@ static int read_flags(struct setup *s, const struct setup_command *c, int argc,
 	for (int i = 2; i < argc; i++)
 		if (read_flag(s, c, argv, &i, e))
 			return -1;
-	if (c->actions && !s->action)
+	if (c->actions && c->actions[0] != '[' && !s->action)
 		return err_set(e, ERR_USAGE, "modeld-docker %s %s: which?",
 			       c->name, c->actions);
 	return 0;

@@ -39,7 +39,7 @@ struct setup {
 struct setup_command {
 	const char *name;
 	const char *help;    /* one line */
-	const char *actions; /* "up|down", or NULL */
+	const char *actions; /* "up|down"; "[remove]" may be missing; or NULL */
 	const char *flags;   /* names of the table's rows, by spaces */
 	int (*run)(const struct setup *s, struct err *e);
 };
