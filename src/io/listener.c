@@ -24,6 +24,7 @@ struct listener {
 	listener_fn fn;
 	void *ctx;
 	size_t open;  /* streams that were handed out and not released */
+	size_t max;
 	bool is_held; /* a connection waits for `open` to go down */
 	bool is_stopped;
 	bool is_closed; /* libuv is done with it */
@@ -51,7 +52,7 @@ static void on_connection(uv_stream_t *io, int status)
 	if (status < 0)
 		return;
 	/* Until it is accepted, libuv stops to look for more. */
-	l->is_held = l->open >= LIMIT_CONNECTIONS;
+	l->is_held = l->open >= l->max;
 	if (!l->is_held)
 		accept_one(l);
 }
@@ -82,6 +83,7 @@ int listener_fd(struct uv_loop_s *loop, int fd, listener_fn fn, void *ctx,
 	auto_(listener) l = xcalloc(1, sizeof *l);
 	l->fn = fn;
 	l->ctx = ctx;
+	l->max = LIMIT_CONNECTIONS;
 	l->is_unix = a.ss_family == AF_UNIX;
 	int r = l->is_unix ? uv_pipe_init(loop, &l->uv.pipe, 0)
 			   : uv_tcp_init(loop, &l->uv.tcp);
@@ -227,6 +229,11 @@ int listener_unix(struct uv_loop_s *loop, const char *path, int mode,
 		(*out)->ino = st.st_ino;
 	}
 	return 0;
+}
+
+void listener_set_max(struct listener *l, size_t max)
+{
+	l->max = max;
 }
 
 int listener_port(const struct listener *l)

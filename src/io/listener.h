@@ -25,6 +25,8 @@ must_use int listener_unix(struct uv_loop_s *loop, const char *path, int mode,
 /* A socket that already listens (systemd, a helper); takes the descriptor. */
 must_use int listener_fd(struct uv_loop_s *loop, int fd, listener_fn fn,
 			 void *ctx, struct listener **out, struct err *e);
+/* How many streams may be open, instead of LIMIT_CONNECTIONS; at least 1. */
+void listener_set_max(struct listener *l, size_t max);
 /* One of the accepted streams was freed. */
 void listener_release(struct listener *l);
 /* Accepted streams that were not released yet. */
