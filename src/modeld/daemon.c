@@ -11,6 +11,7 @@
 #include "engine/engine_openai.h"
 #include "io/timer.h"
 #include "io/notify.h"
+#include "modeld/helper.h"
 #include "modeld/rundir.h"
 #include "modeld/ways.h"
 
@@ -31,6 +32,8 @@ struct daemon {
 	int argc;
 	char **argv;
 	struct ways ways;
+	struct gates gates;	/* of the helper */
+	struct helper *helper;	/* owned */
 	uv_signal_t signals[3]; /* TERM, INT, HUP */
 	struct timer drain;
 	uint64_t drain_until_ms;
@@ -169,14 +172,28 @@ static void on_stop(uv_signal_t *signal, int number)
 	notify_systemd("STOPPING=1");
 	d->api.is_draining = true;
 	ways_stop(&d->ways);
+	helper_follow(d->helper, NULL, 0);
 	journal_end_followers(d->api.journal);
 	http_server_drain(d->api.server);
 	d->drain_until_ms = timer_now_ms(&d->loop) + LIMIT_DRAIN_MS;
 	timer_start(&d->drain, 0);
 }
 
-/* What can change while it runs: the port, the log level, origins, keep-alive
- * and the engines elsewhere. A wrong file changes nothing. */
+static void apply(struct daemon *d)
+{
+	const struct options *o = d->options;
+	bool is_off =
+		o->containers == OPTIONS_NONE || strcmp(o->helper, "off") == 0;
+	access_set_origins(&d->access, o->origins);
+	d->api.shares_cache = o->share_cache;
+	if (!d->api.is_draining)
+		helper_follow(d->helper, is_off ? NULL : o->helper,
+			      ways_port(&d->ways));
+}
+
+/* What can change while it runs: the port, what containers may do, the log
+ * level, origins, keep-alive and the engines elsewhere. A wrong file changes
+ * nothing. */
 static void on_reload(uv_signal_t *signal, int number)
 {
 	struct daemon *d = signal->data;
@@ -193,7 +210,7 @@ static void on_reload(uv_signal_t *signal, int number)
 	options_fini(d->options);
 	*d->options = fresh;
 	log_set_level(fresh.log_level);
-	access_set_origins(&d->access, fresh.origins);
+	apply(d);
 	engine_llama_set_keep_alive(d->llama, fresh.keep_alive_ms);
 	log_info("settings read again");
 }
@@ -235,18 +252,24 @@ static int start(struct daemon *d, struct err *e)
 	api->places = json_pack("{s:s,s:s,s:s}", "config", d->options->config,
 				"store", d->options->store, "llama",
 				d->options->llama);
-	access_set_origins(&d->access, d->options->origins);
 	add_llama(d);
 	if (replace_engines(d, d->options->engines, e))
 		return -1;
 	api->server = http_server_new(&d->loop, &api_server_fns, api);
-	return ways_open(&d->ways, d->options, e);
+	gates_init(&d->gates, &d->ways);
+	d->helper = helper_new(&d->gates);
+	if (ways_open(&d->ways, d->options, e))
+		return -1;
+	apply(d);
+	return 0;
 }
 
 static void stop(struct daemon *d)
 {
 	ways_stop(&d->ways);
 	http_server_free(d->api.server); /* its streams know their listener */
+	helper_free(d->helper);
+	gates_fini(&d->gates);
 	ways_fini(&d->ways);
 	engine_set_fini(&d->engines);
 	timer_fini(&d->drain);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define HELPER_PATH "/run/modeld-docker/helper.sock"
+
 typedef int (*set_fn)(struct options *o, const char *text, struct err *e);
 
 static int replace(char **slot, const char *text)
@@ -65,12 +67,21 @@ static int set_store(struct options *o, const char *text, struct err *e)
 
 static int set_containers(struct options *o, const char *text, struct err *e)
 {
-	(void)o;
-	if (strcmp(text, "off") == 0)
-		return 0;
-	return err_set(e, ERR_USAGE,
-		       "this version has no way in for containers yet: "
-		       "--containers can only be off");
+	static const char *const words[] = { [OPTIONS_NONE] = "off",
+					     [OPTIONS_INFERENCE] = "inference",
+					     [OPTIONS_FULL] = "full" };
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(text, words[i]) == 0) {
+			o->containers = i;
+			return 0;
+		}
+	return err_set(e, ERR_USAGE, "'%s' is not off, inference or full",
+		       text);
+}
+
+static int set_helper(struct options *o, const char *text, struct err *e)
+{
+	return replace_path(&o->helper, text, e);
 }
 
 static int set_llama(struct options *o, const char *text, struct err *e)
@@ -145,13 +156,23 @@ static int set_memory(struct options *o, const char *text, struct err *e)
 	return 0;
 }
 
-static int set_metrics(struct options *o, const char *text, struct err *e)
+static int set_switch(bool *slot, const char *text, struct err *e)
 {
 	if (strcmp(text, "on") && strcmp(text, "off"))
 		return err_set(e, ERR_USAGE, "'%s' is neither on nor off",
 			       text);
-	o->metrics = strcmp(text, "on") == 0;
+	*slot = strcmp(text, "on") == 0;
 	return 0;
+}
+
+static int set_metrics(struct options *o, const char *text, struct err *e)
+{
+	return set_switch(&o->metrics, text, e);
+}
+
+static int set_share_cache(struct options *o, const char *text, struct err *e)
+{
+	return set_switch(&o->share_cache, text, e);
 }
 
 static int set_log_level(struct options *o, const char *text, struct err *e)
@@ -203,8 +224,13 @@ static const struct option_row {
 	    "Unix socket (modeld.sock in the runtime folder)"),
 	OPT("store", "DIR", "MODELS_PATH", true, set_store,
 	    "where models are kept (~/.docker/models)"),
-	OPT("containers", "off", NULL, true, set_containers,
-	    "what containers may do (off; more in a later version)"),
+	OPT("containers", "off|inference|full", NULL, true, set_containers,
+	    "what containers may do (inference)"),
+	OPT("helper", "PATH|off", NULL, true, set_helper,
+	    "socket of modeld-docker, for containers "
+	    "(/run/modeld-docker/helper.sock)"),
+	OPT("share-cache", "on|off", NULL, true, set_share_cache,
+	    "all callers use one cache of prompts (off)"),
 	OPT("llama", "PATH", NULL, true, set_llama,
 	    "the program modeld-llama"),
 	OPT("keep-alive", "TIME", NULL, true, set_keep_alive,
@@ -399,6 +425,8 @@ int options_read(struct options *o, int argc, char **argv, struct err *e)
 			       .bind = xstrdup("localhost"),
 			       .socket = paths_socket(),
 			       .store = paths_store(),
+			       .containers = OPTIONS_INFERENCE,
+			       .helper = xstrdup(HELPER_PATH),
 			       .llama = default_llama(),
 			       .keep_alive_ms = 300000,
 			       .metrics = true,
@@ -430,6 +458,7 @@ void options_fini(struct options *o)
 	free(o->socket);
 	free(o->store);
 	free(o->llama);
+	free(o->helper);
 	free(o->origins);
 	free(o->registry);
 	free(o->config);

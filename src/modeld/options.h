@@ -8,11 +8,15 @@
 #define OPTIONS_PORT_OFF (-1)
 
 struct options {
-	int port;	       /* 0: any free one; OPTIONS_PORT_OFF */
-	char *bind;	       /* owned; "localhost" is 127.0.0.1 and ::1 */
-	char *socket;	       /* owned; "off" for none */
-	char *store;	       /* owned */
-	char *llama;	       /* owned; the program modeld-llama */
+	int port;     /* 0: any free one; OPTIONS_PORT_OFF */
+	char *bind;   /* owned; "localhost" is 127.0.0.1 and ::1 */
+	char *socket; /* owned; "off" for none */
+	char *store;  /* owned */
+	char *llama;  /* owned; the program modeld-llama */
+	/* What containers may do; nothing at all: they cannot connect. */
+	enum { OPTIONS_NONE, OPTIONS_INFERENCE, OPTIONS_FULL } containers;
+	char *helper; /* owned; its socket, or "off" */
+	bool share_cache;
 	char *origins;	       /* owned; as in DMR_ORIGINS */
 	char *registry;	       /* owned; for names that have none, or NULL */
 	int64_t keep_alive_ms; /* < 0: for ever */

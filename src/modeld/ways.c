@@ -42,7 +42,7 @@ static void on_accept(void *ctx, struct stream *s)
 
 void ways_init(struct ways *w, struct uv_loop_s *loop, struct api *api)
 {
-	*w = (struct ways){ .loop = loop, .api = api };
+	*w = (struct ways){ .loop = loop, .api = api, .more = json_array() };
 	list_init(&w->open);
 	list_init(&w->closed);
 }
@@ -63,6 +63,33 @@ static void tell(struct ways *w)
 		const struct way *way = container_of(it, struct way, link);
 		json_array_append_new(w->api->listen, json_string(way->text));
 	}
+	json_array_extend(w->api->listen, w->more);
+}
+
+void ways_tell(struct ways *w, const char *url, bool is_open)
+{
+	size_t i;
+	json_t *each;
+	if (is_open)
+		json_array_append_new(w->more, json_string(url));
+	json_array_foreach(w->more, i, each)
+	{
+		if (is_open || strcmp(json_string_value(each), url) != 0)
+			continue;
+		json_array_remove(w->more, i);
+		break;
+	}
+	tell(w);
+}
+
+int ways_port(const struct ways *w)
+{
+	for (struct list *it = w->open.next; it != &w->open; it = it->next) {
+		const struct way *way = container_of(it, struct way, link);
+		if (way->ip)
+			return listener_port(way->listener);
+	}
+	return 0;
 }
 
 /* The port it got, or 0. */
@@ -212,4 +239,5 @@ void ways_fini(struct ways *w)
 	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
 		while (heads[i]->next && (link = list_pop_front(heads[i])))
 			way_free(container_of(link, struct way, link));
+	json_decref(steal(&w->more));
 }

@@ -15,6 +15,7 @@ struct ways {
 	struct api *api;    /* borrowed; its server must be there */
 	struct list open;   /* way.link, owned */
 	struct list closed; /* way.link: their last streams may live on */
+	json_t *more;	    /* owned; URLs of other ways in */
 };
 
 void ways_init(struct ways *w, struct uv_loop_s *loop, struct api *api);
@@ -24,6 +25,10 @@ must_use int ways_open(struct ways *w, const struct options *o, struct err *e);
  * ones stay, and `fresh` gets their settings back. */
 void ways_follow(struct ways *w, const struct options *old,
 		 struct options *fresh);
+/* A way in that another module opened, or closed, for api->listen. */
+void ways_tell(struct ways *w, const char *url, bool is_open);
+/* The TCP port of this host's programs; 0 if there is none. */
+int ways_port(const struct ways *w);
 /* Nobody can connect any more. */
 void ways_stop(struct ways *w);
 /* After the server was freed: its streams know their listener. */
