@@ -22,6 +22,7 @@ ERR(EXPECT,      417, "invalid_request_error",    1)
 ERR(MISDIRECTED, 421, "invalid_request_error",    1)
 ERR(UNSUPPORTED, 422, "invalid_request_error",    1) /* a kind we cannot run */
 ERR(BUSY,        429, "rate_limit_error",         1)
+ERR(LIMIT,       429, "rate_limit_error",         1) /* of an API key */
 ERR(GONE,        499, "client_closed_request",    1)
 ERR(INTERNAL,    500, "server_error",             1) /* a bug of ours */
 ERR(SYSTEM,      500, "server_error",             1) /* a system call failed */
@@ -29,6 +30,7 @@ ERR(CORRUPT,     500, "server_error",             1) /* data on disk is wrong */
 ERR(NOT_IMPL,    501, "not_implemented_error",    1)
 ERR(ENGINE,      502, "engine_error",             1) /* the engine failed */
 ERR(REFUSED,     502, "engine_error",             1) /* nobody listens there */
+ERR(TLS,         502, "engine_error",             1) /* no trust, no TLS */
 ERR(UNAVAILABLE, 503, "service_unavailable_error", 1)
 ERR(ENGINE_SLOW, 504, "engine_timeout_error",     1)
 ERR(HTTP_VERSION, 505, "invalid_request_error",   1)

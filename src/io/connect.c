@@ -122,9 +122,7 @@ static void on_connected(uv_connect_t *req, int status)
 		if (!c->is_unix)
 			uv_tcp_nodelay(&s->uv.tcp, 1);
 		destroy(c);
-		stream_opened(s);
-		if (on_open)
-			on_open(s->ctx);
+		stream_opened(s, on_open);
 	} else if (c->next) {
 		stream_renew(s);
 	} else {

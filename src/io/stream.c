@@ -54,6 +54,7 @@ struct stream *stream_new(struct uv_loop_s *loop, bool is_unix)
 	s->shared = join_loop(loop);
 	s->fns = &none;
 	buf_init(&s->waiting, SIZE_MAX / 2);
+	buf_init(&s->sealed, SIZE_MAX / 2);
 	open_handle(loop, s, is_unix);
 	return s;
 }
@@ -62,11 +63,15 @@ static void on_closed(uv_handle_t *h)
 {
 	struct stream *s = container_of(h, struct stream, uv.any);
 	leave_loop(h->loop, s->shared);
+	if (s->filter)
+		s->filter->fns->free(s->filter);
 	buf_fini(&s->waiting);
+	buf_fini(&s->sealed);
 	free(s);
 }
 
 static void uncork(struct stream_loop *l);
+static void seal_end(struct stream *s);
 
 void stream_free(struct stream *s)
 {
@@ -74,6 +79,7 @@ void stream_free(struct stream *s)
 		return;
 	if (s->shared->corked == s)
 		uncork(s->shared);
+	seal_end(s);
 	s->fns = NULL;
 	connect_free(steal(&s->connecting));
 	if (!uv_is_closing(&s->uv.any))
@@ -100,9 +106,12 @@ void stream_fail(struct stream *s, const struct err *e)
 {
 	if (s->is_failed)
 		return;
-	stream_pause(s);
+	s->is_reading = false;
+	if (!s->connecting)
+		uv_read_stop(&s->uv.io);
 	s->is_failed = true;
 	buf_release(&s->waiting);
+	buf_release(&s->sealed);
 	if (s->fns->on_fail)
 		s->fns->on_fail(s->ctx, e);
 }
@@ -116,22 +125,56 @@ static void fail_uv(struct stream *s, int status)
 
 /* ---- writing ---- */
 
+/* Must what the owner writes wait? */
+static bool is_held(const struct stream *s)
+{
+	return s->connecting || s->writing || s->is_shaking;
+}
+
+/* A close that drops bytes, or is to look like a fault, is no end. */
+static void seal_end(struct stream *s)
+{
+	bool is_clean = !is_held(s) && !s->waiting.n && !s->is_broken;
+	if (!s->filter || s->has_sealed_end || s->is_failed || !is_clean)
+		return;
+	s->has_sealed_end = true;
+	s->filter->fns->seal_end(s->filter);
+	stream_send_sealed(s);
+}
+
 static void shut(struct stream *s)
 {
 	uv_os_fd_t fd;
-	if (uv_fileno(&s->uv.any, &fd) == 0)
+	seal_end(s);
+	s->is_finishing = s->writing != NULL;
+	if (s->writing)
+		s->is_full = true;
+	else if (uv_fileno(&s->uv.any, &fd) == 0)
 		shutdown(fd, SHUT_WR); /* fails only if it is broken anyway */
-	s->is_finishing = false;
 }
 
 static void on_written(uv_write_t *req, int status);
 
-/* Hands `waiting` over to libuv. An error comes to on_written. */
+static void seal(struct stream *s, const uv_buf_t *bufs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		s->filter->fns->seal(s->filter,
+				     (struct str){ bufs[i].base, bufs[i].len });
+}
+
+/* Hands what waits over to libuv. An error comes to on_written. */
 static void write_waiting(struct stream *s)
 {
+	struct buf *from = s->filter ? &s->sealed : &s->waiting;
+	if (s->filter && s->waiting.n && !s->is_shaking) {
+		s->filter->fns->seal(s->filter, buf_str(&s->waiting));
+		buf_release(&s->waiting);
+	}
+	if (!from->n)
+		return;
 	struct stream_write *w = xcalloc(1, sizeof *w);
-	w->bytes = s->waiting;
-	buf_init(&s->waiting, SIZE_MAX / 2);
+	w->bytes = *from;
+	buf_init(from, SIZE_MAX / 2);
 	s->writing = w;
 	uv_buf_t b = { .base = w->bytes.p, .len = w->bytes.n };
 	int r = uv_write(&w->req, &s->uv.io, &b, 1, on_written);
@@ -151,13 +194,12 @@ static void on_written(uv_write_t *req, int status)
 		fail_uv(s, status);
 		return;
 	}
-	if (s->waiting.n) {
-		write_waiting(s);
+	write_waiting(s);
+	if (is_held(s))
 		return;
-	}
 	if (s->is_finishing)
 		shut(s);
-	if (s->is_full) {
+	if (s->is_full && !s->writing) {
 		s->is_full = false;
 		if (s->fns->on_drain)
 			s->fns->on_drain(s->ctx);
@@ -170,9 +212,29 @@ static void keep(struct stream *s, const char *p, size_t n)
 	assert(!full);
 }
 
+void stream_send_sealed(struct stream *s)
+{
+	if (s->writing || !s->sealed.n)
+		return;
+	uv_buf_t b = { .base = s->sealed.p, .len = s->sealed.n };
+	int r = uv_try_write(&s->uv.io, &b, 1);
+	if (r > 0 && (size_t)r == s->sealed.n) {
+		buf_release(&s->sealed);
+		return;
+	}
+	if (r > 0)
+		buf_drop(&s->sealed, (size_t)r);
+	write_waiting(s);
+}
+
 /* Tries the kernel first and keeps what it does not take. */
 static void send_now(struct stream *s, const uv_buf_t *bufs, size_t n)
 {
+	if (s->filter) {
+		seal(s, bufs, n);
+		stream_send_sealed(s);
+		return;
+	}
 	int r = uv_try_write(&s->uv.io, bufs, (unsigned)n);
 	/* An error is met again, and told, by the write that follows. */
 	size_t sent = r < 0 ? 0 : (size_t)r;
@@ -240,7 +302,7 @@ int stream_write(struct stream *s, const struct str *parts, size_t n)
 	assert(n < PARTS_MAX);
 	if (s->is_failed)
 		return 0;
-	if (s->connecting || s->writing) {
+	if (is_held(s)) {
 		for (size_t i = 0; i < n; i++)
 			keep(s, parts[i].p, parts[i].n);
 	} else {
@@ -256,7 +318,8 @@ int stream_write(struct stream *s, const struct str *parts, size_t n)
 
 size_t stream_queued(const struct stream *s)
 {
-	size_t n = s->waiting.n + uv_stream_get_write_queue_size(&s->uv.io);
+	size_t n = s->waiting.n + s->sealed.n +
+		   uv_stream_get_write_queue_size(&s->uv.io);
 	return s->shared->corked == s ? n + s->shared->cork_n : n;
 }
 
@@ -266,7 +329,7 @@ void stream_finish(struct stream *s)
 		uncork(s->shared);
 	if (s->is_failed)
 		return;
-	if (s->connecting || s->writing)
+	if (is_held(s))
 		s->is_finishing = s->is_full = true;
 	else
 		shut(s);
@@ -276,6 +339,7 @@ void stream_break(struct stream *s)
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	uv_os_fd_t fd;
+	s->is_broken = true;
 	if (uv_fileno(&s->uv.any, &fd) == 0) /* Unix sockets ignore it */
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
@@ -289,37 +353,58 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 	*out = uv_buf_init(s->shared->read, sizeof s->shared->read);
 }
 
+void stream_input(struct stream *s, struct str data)
+{
+	/* `s` may be closing after the call, but is not freed yet: that happens
+	 * in a turn of the loop to come. */
+	struct stream_loop *l = s->shared;
+	l->is_gathering = true;
+	if (s->filter)
+		s->filter->fns->input(s->filter, data);
+	else
+		s->fns->on_data(s->ctx, data);
+	l->is_gathering = false;
+	uncork(l);
+}
+
+void stream_ended(struct stream *s)
+{
+	s->is_reading = false;
+	s->is_ended = true;
+	uv_read_stop(&s->uv.io);
+	if (s->fns->on_end)
+		s->fns->on_end(s->ctx);
+}
+
 static void on_read(uv_stream_t *io, ssize_t n, const uv_buf_t *b)
 {
 	struct stream *s = container_of(io, struct stream, uv.io);
 	if (n == 0)
 		return;
-	if (n > 0) {
-		/* `s` may be closing after the call, but is not freed yet: that
-		 * happens in a turn of the loop to come. */
-		struct stream_loop *l = s->shared;
-		l->is_gathering = true;
-		s->fns->on_data(s->ctx, (struct str){ b->base, (size_t)n });
-		l->is_gathering = false;
-		uncork(l);
-		return;
-	}
-	if (n != UV_EOF) {
+	if (n > 0)
+		stream_input(s, (struct str){ b->base, (size_t)n });
+	else if (n != UV_EOF)
 		fail_uv(s, (int)n);
-		return;
-	}
-	s->is_reading = false;
-	s->is_ended = true;
-	if (s->fns->on_end)
-		s->fns->on_end(s->ctx);
+	else if (s->filter)
+		s->filter->fns->input_end(s->filter);
+	else
+		stream_ended(s);
 }
 
-static void read_start(struct stream *s)
+void stream_read_start(struct stream *s)
 {
 	if (s->is_ended || s->is_failed)
 		return;
 	int r = uv_read_start(&s->uv.io, on_alloc, on_read);
-	assert(r == 0);
+	assert(r == 0 || r == UV_EALREADY);
+}
+
+static void read_start(struct stream *s)
+{
+	if (s->filter)
+		s->filter->fns->resume(s->filter);
+	else
+		stream_read_start(s);
 }
 
 void stream_resume(struct stream *s)
@@ -327,13 +412,13 @@ void stream_resume(struct stream *s)
 	if (s->is_reading)
 		return;
 	s->is_reading = true;
-	if (!s->connecting)
+	if (!s->connecting && !s->is_shaking)
 		read_start(s);
 }
 
 void stream_pause(struct stream *s)
 {
-	if (s->is_reading && !s->connecting)
+	if (s->is_reading && !s->connecting && !s->is_shaking)
 		uv_read_stop(&s->uv.io);
 	s->is_reading = false;
 }
@@ -357,15 +442,47 @@ int stream_connect(struct uv_loop_s *loop, const char *address,
 	return 0;
 }
 
-void stream_opened(struct stream *s)
+/* Open for the owner's bytes. */
+static void go_on(struct stream *s, void (*on_open)(void *ctx))
 {
-	s->connecting = NULL;
-	if (s->waiting.n)
+	if (!s->writing)
 		write_waiting(s);
-	else if (s->is_finishing)
+	if (!s->writing && s->is_finishing)
 		shut(s);
 	if (s->is_reading)
 		read_start(s);
+	if (on_open)
+		on_open(s->ctx);
+}
+
+void stream_opened(struct stream *s, void (*on_open)(void *ctx))
+{
+	s->connecting = NULL;
+	if (!s->filter) {
+		go_on(s, on_open);
+		return;
+	}
+	s->on_open = on_open;
+	stream_read_start(s);
+	s->filter->fns->begin(s->filter);
+}
+
+void stream_set_filter(struct stream *s, struct stream_filter *f)
+{
+	assert(!s->filter && !s->writing);
+	f->s = s;
+	s->filter = f;
+	s->is_shaking = true;
+	if (!s->connecting)
+		stream_opened(s, NULL);
+}
+
+void stream_shaken(struct stream *s)
+{
+	s->is_shaking = false;
+	if (!s->is_reading)
+		uv_read_stop(&s->uv.io);
+	go_on(s, steal(&s->on_open));
 }
 
 struct stream *stream_accept(uv_stream_t *server, bool is_unix)
