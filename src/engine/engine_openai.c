@@ -1,6 +1,8 @@
 #include "engine/engine_openai.h"
+#include "base/log.h"
 #include "http/client.h"
 #include "http/url.h"
+#include "io/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +17,7 @@ struct openai {
 	struct engine base;
 	struct url_base url;
 	struct http_pool *pool; /* owned */
+	struct tls *tls;	/* owned, until it is the pool's; or NULL */
 	char *fields;		/* owned; "Authorization: ..." or "" */
 	int64_t timeout_s;
 	size_t n_models;
@@ -90,6 +93,7 @@ static void openai_free(struct engine *en)
 {
 	struct openai *o = of(en);
 	http_pool_free(o->pool);
+	tls_free(o->tls);
 	for (size_t i = 0; i < o->n_models; i++)
 		free((char *)o->models[i]);
 	free(o->models);
@@ -158,8 +162,10 @@ static int read_models(const json_t *list, struct openai *o, struct err *e)
 
 static int check_names(const json_t *config, struct err *e)
 {
-	static const char *const known[] = { "kind", "url", "key_file",
-					     "models", "timeout_s" };
+	static const char *const known[] = { "kind",	       "url",
+					     "key_file",       "models",
+					     "timeout_s",      "ca_file",
+					     "tls_skip_verify" };
 	const char *name;
 	json_t *value;
 	json_object_foreach((json_t *)config, name, value)
@@ -172,6 +178,31 @@ static int check_names(const json_t *config, struct err *e)
 				       "there is no setting '%s'", name);
 	}
 	return 0;
+}
+
+/* How an https server is known: by the system's CAs, or by those of a file. */
+static int configure_tls(struct openai *o, const json_t *config, struct err *e)
+{
+	struct str ca_file = { 0 };
+	json_t *skip = json_object_get(config, "tls_skip_verify");
+	if (json_get_str(config, "ca_file", &ca_file, e))
+		return -1;
+	if (skip && !json_is_boolean(skip))
+		return err_set(e, ERR_INVALID,
+			       "'tls_skip_verify' must be true or false");
+	if (!o->url.is_tls && (ca_file.n || skip))
+		return err_set(e, ERR_INVALID,
+			       "'ca_file' and 'tls_skip_verify' are for https");
+	if (!o->url.is_tls)
+		return 0;
+	const char *const files[] = { ca_file.p, NULL };
+	const struct tls_trust trust = { .ca_files = ca_file.n ? files : NULL,
+					 .any = json_is_true(skip) };
+	if (trust.any)
+		log_warn("anybody can pose as this engine, since "
+			 "tls_skip_verify is on engine=%s",
+			 o->base.name);
+	return tls_client_new(&trust, &o->tls, e);
 }
 
 static int configure(struct openai *o, const json_t *config, struct err *e)
@@ -189,10 +220,8 @@ static int configure(struct openai *o, const json_t *config, struct err *e)
 			       "\"http://127.0.0.1:9000/v1\"");
 	if (url_parse_base(url.p, &o->url, e))
 		return -1;
-	if (o->url.is_tls)
-		return err_set(e, ERR_INVALID,
-			       "https is not supported by this version: put a "
-			       "TLS proxy in front, or use http or unix:/path");
+	if (configure_tls(o, config, e))
+		return -1;
 	/* Request paths keep their own "/v1". */
 	size_t n = strlen(o->url.prefix);
 	if (n >= 3 && strcmp(o->url.prefix + n - 3, "/v1") == 0)
@@ -215,6 +244,8 @@ int engine_openai_new(struct uv_loop_s *loop, const char *name,
 	if (!o->fields)
 		o->fields = xstrdup("");
 	o->pool = http_pool_new(loop, o->url.address);
+	if (o->tls)
+		http_pool_use_tls(o->pool, steal(&o->tls));
 	*out = &o->base;
 	return 0;
 }

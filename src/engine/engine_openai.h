@@ -4,6 +4,9 @@
  *   {"kind": "openai", "url": "http://127.0.0.1:9000/v1",
  *    "key_file": "/etc/modeld/key", "models": ["qwen"], "timeout_s": 600}
  *
+ * An https URL is verified by the system's CAs, or by those of "ca_file" alone;
+ * "tls_skip_verify": true believes anybody, and is warned of.
+ *
  * It is always ready: its connections are made on demand and kept alive. */
 #pragma once
 #include "base/json.h"

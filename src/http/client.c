@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "http/chunk.h"
 #include "io/timer.h"
+#include "io/tls.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@
 struct http_pool {
 	struct uv_loop_s *loop;
 	char *address;
+	struct tls *tls;  /* owned; NULL: without */
+	char *host;	  /* owned; that its certificate must be for */
 	struct list idle; /* line.link, most recently used first */
 	size_t n_idle;
 	struct list calls; /* http_call.link */
@@ -228,6 +231,8 @@ static int dial(struct http_call *c)
 		line_free(l);
 		return -1;
 	}
+	if (p->tls)
+		tls_start(p->tls, l->stream, p->host);
 	c->line = l;
 	c->state = CALL_CONNECT;
 	c->is_reused = false;
@@ -532,6 +537,12 @@ static void on_fail(void *ctx, const struct err *e)
 	log_debug("%s", e->msg);
 	if (colon >= 0)
 		msg = str_trim(str_tail(msg, (size_t)colon + 1));
+	if (c->state == CALL_CONNECT && e->code == ERR_TLS) {
+		snprintf(why, sizeof why, "no TLS with the engine: %.*s",
+			 STR_ARG(msg));
+		fail(c, ERR_TLS, why);
+		return;
+	}
 	if (c->state == CALL_CONNECT) {
 		snprintf(why, sizeof why,
 			 "the engine takes no connections: %.*s", STR_ARG(msg));
@@ -618,6 +629,18 @@ struct http_pool *http_pool_new(struct uv_loop_s *loop, const char *address)
 	return p;
 }
 
+void http_pool_use_tls(struct http_pool *p, struct tls *tls)
+{
+	/* Checked by stream_connect(): "host:port" or "[host]:port". */
+	struct str host = str_of(p->address);
+	ptrdiff_t colon = str_find_last(host, ':');
+	host = str_head(host, colon < 0 ? host.n : (size_t)colon);
+	if (str_starts(host, "[") && str_ends(host, "]"))
+		host = (struct str){ host.p + 1, host.n - 2 };
+	p->tls = tls;
+	p->host = str_dup(host);
+}
+
 void http_pool_free(struct http_pool *p)
 {
 	if (!p)
@@ -630,6 +653,8 @@ void http_pool_free(struct http_pool *p)
 	timer_fini(&p->clock);
 	timer_fini(&p->soon_timer);
 	buf_fini(&p->head);
+	tls_free(p->tls);
+	free(p->host);
 	free(p->address);
 	free(p);
 }

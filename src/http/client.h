@@ -12,9 +12,13 @@
 
 struct http_pool;
 struct http_call;
+struct tls;
 
 /* `address` as for stream_connect(). */
 struct http_pool *http_pool_new(struct uv_loop_s *loop, const char *address);
+/* Before the first call: every connection speaks TLS, with the host of the
+ * address. `tls` (a client's) becomes the pool's. */
+void http_pool_use_tls(struct http_pool *p, struct tls *tls);
 /* Calls under way are cancelled without a callback. */
 void http_pool_free(struct http_pool *p);
 BASE_AUTO(http_pool);
@@ -41,8 +45,8 @@ struct http_call_fns {
 	/* A piece of the body, chunked coding removed. */
 	void (*on_body)(void *ctx, struct str piece);
 	/* The end, exactly once: 0 whole, -1 with *e (ERR_REFUSED: nobody
-	 * listens there; ERR_ENGINE: cut, not HTTP; ERR_ENGINE_SLOW: no first
-	 * byte in time). */
+	 * listens there; ERR_TLS: no trust in who does; ERR_ENGINE: cut, not
+	 * HTTP; ERR_ENGINE_SLOW: no first byte in time). */
 	void (*on_end)(void *ctx, int outcome, const struct err *e);
 	/* Only with body_is_streamed: send the next piece with
 	 * http_call_write() and, at last, http_call_finish(). */
