@@ -135,7 +135,7 @@ static void forget_lines(struct names *n)
 static int init(struct names *n, const struct setup *s, struct err *e)
 {
 	*n = (struct names){ .setup = s };
-	if (ends_read(s, &n->ends, e) || names_nets_init(&n->nets, s, e))
+	if (ends_read(s, &n->ends, e))
 		return -1;
 	names_state_read(&n->state);
 	/* What was remembered for another name is of that name. */
@@ -153,6 +153,7 @@ static int init(struct names *n, const struct setup *s, struct err *e)
 static void fini(struct names *n)
 {
 	names_state_fini(&n->state);
+	names_nets_fini(&n->nets);
 }
 
 /* ---- the Engine ---- */
@@ -188,12 +189,13 @@ static void on_networks(void *ctx, int outcome, const json_t *answer,
 			const struct err *e)
 {
 	struct names *n = ctx;
-	if (outcome) {
+	struct err why = outcome ? *e : (struct err){ 0 };
+	if (outcome == 0)
+		outcome = names_nets_take(&n->nets, n->setup, answer, &why);
+	if (outcome < 0)
 		log_warn("internal networks are not known error=\"%s\"",
-			 e->msg);
-		return;
-	}
-	if (!names_nets_take(&n->nets, answer))
+			 why.msg);
+	if (outcome)
 		return;
 	n->rule.nets = n->nets.nets;
 	n->rule.n_nets = n->nets.n;

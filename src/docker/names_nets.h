@@ -5,17 +5,17 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "docker/hosts.h"
-
-struct setup;
+#include "docker/networks.h"
 
 struct names_nets {
-	const json_t *allowed; /* borrowed: names, or NULL */
-	struct hosts_net nets[LIMIT_HOSTS_NETS];
-	char gateways[LIMIT_HOSTS_NETS][INET_ADDRSTRLEN];
+	struct networks all;			 /* owned */
+	struct hosts_net nets[LIMIT_HOSTS_NETS]; /* gateways lie in `all` */
 	size_t n;
 };
 
-must_use int names_nets_init(struct names_nets *n, const struct setup *s,
-			     struct err *e);
-/* Takes the Engine's answer to GET /networks; true if anything changed. */
-bool names_nets_take(struct names_nets *n, const json_t *networks);
+enum names_nets_outcome { NAMES_NETS_SAME = 1 };
+
+/* Takes the Engine's answer to GET /networks. May give NAMES_NETS_SAME. */
+must_use int names_nets_take(struct names_nets *n, const struct setup *s,
+			     const json_t *answer, struct err *e);
+void names_nets_fini(struct names_nets *n);

@@ -25,12 +25,15 @@ INIT = r"""
 set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
-mkdir -p /run/lock "$1/root" "$1/etc-docker" "$1/lib" "$1/etc-modeld" /etc/modeld /etc/docker /var/lib/modeld
+mkdir -p /run/lock "$1/root" "$1/etc-docker" "$1/lib" "$1/etc-modeld" "$1/lib-docker" \
+    "$1/no-docker" /etc/modeld /etc/docker /var/lib/modeld /var/lib/modeld-docker /var/lib/docker
 printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\ttesthost\n' >"$1/hosts"
 mount --bind "$1/hosts" /etc/hosts
 mount --bind "$1/etc-docker" /etc/docker
 mount --bind "$1/etc-modeld" /etc/modeld
 mount --bind "$1/lib" /var/lib/modeld
+mount --bind "$1/lib-docker" /var/lib/modeld-docker
+mount --bind "$1/no-docker" /var/lib/docker # not the machine's
 ip link set lo up
 sysctl -qw net.ipv4.ip_forward=1
 echo up
