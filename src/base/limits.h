@@ -211,3 +211,5 @@
 #define LIMIT_FRONT_CONNECTIONS 16384
 /* After SIGTERM, answers under way have so long; who stops us waits for it. */
 #define LIMIT_FRONT_DRAIN_MS 2000
+/* The front is asked so often whether it works, and has so long to say it. */
+#define LIMIT_PROBE_MS 1000

@@ -2,6 +2,7 @@
 #include "docker/names.h"
 #include "docker/front.h"
 #include "docker/setup.h"
+#include "docker/take.h"
 
 #include <stdio.h>
 
@@ -11,6 +12,10 @@ static const struct setup_command commands[] = {
 	  setup_print },
 	{ "front", "serve the Docker socket: Engine and models behind one name",
 	  NULL, "listen engine docker modeld", front_run },
+	{ "take", "give the front the Docker socket's name, while it works",
+	  NULL, "listen engine docker", take_run },
+	{ "release", "give the Docker socket's name back to the Engine", NULL,
+	  "listen engine docker", take_release },
 	{ "names", "give containers, builds and the host the name", "[remove]",
 	  "address address6 name hosts docker engine root", names_run },
 	{ 0 }

@@ -24,7 +24,7 @@ ADDRESS = "169.254.255.81"
 INIT = r"""
 set -e
 mount --make-rprivate /
-mount -t tmpfs tmpfs /run
+mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock "$1/root" "$1/etc-docker" "$1/lib" "$1/etc-modeld" "$1/lib-docker" \
     "$1/no-docker" /etc/modeld /etc/docker /var/lib/modeld /var/lib/modeld-docker /var/lib/docker
 printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\ttesthost\n' >"$1/hosts"
