@@ -7,6 +7,9 @@ if(TARGET modeld-llama)
   install(TARGETS modeld-llama DESTINATION libexec/modeld)
   install(FILES ${LLAMA_RUNTIME} DESTINATION libexec/modeld/lib)
 endif()
+if(TARGET modeld-probe)
+  install(TARGETS modeld-probe DESTINATION libexec/modeld)
+endif()
 
 # `docker model`: the Docker CLI looks for its plugins in this folder.
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/cli-plugins)

@@ -66,6 +66,8 @@ const struct cmd commands_table[] = {
 	    1, 1, SHELL, none, cmd_completion),
 	CMD("df", NULL, "", "Show the disk space that models and engines take",
 	    0, 0, NOTHING, none, cmd_df),
+	CMD("doctor", NULL, "", "Look for what is wrong, and say what to do",
+	    0, 0, NOTHING, none, cmd_doctor),
 	CMD("enable", NULL, "", "Change a setting of the server, for good",
 	    0, 0, NOTHING, enable, cmd_enable),
 	CMD("help", NULL, "[COMMAND]", "Show the commands, or one of them",

@@ -16,6 +16,7 @@ must_use int commands_put_help(struct buf *out);
 
 int cmd_completion(const struct cmd_line *in, struct err *e);
 int cmd_df(const struct cmd_line *in, struct err *e);
+int cmd_doctor(const struct cmd_line *in, struct err *e);
 int cmd_enable(const struct cmd_line *in, struct err *e);
 int cmd_help(const struct cmd_line *in, struct err *e);
 int cmd_inspect(const struct cmd_line *in, struct err *e);

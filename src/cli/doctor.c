@@ -1,0 +1,60 @@
+#include "cli/doctor.h"
+#include "cli/term.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define LINE_BYTES 1000
+
+static void put(const char *mark, const char *fmt, va_list args)
+{
+	char line[LINE_BYTES];
+	vsnprintf(line, sizeof line, fmt, args);
+	auto_free char *clean = term_cell(str_of(line));
+	term_printf("%s %s\n", mark, clean);
+	/* A check may take seconds; what is known is shown before it. */
+	term_flush();
+}
+
+void doctor_ok(struct doctor *d, const char *fmt, ...)
+{
+	va_list args;
+	(void)d;
+	va_start(args, fmt);
+	put("OK  ", fmt, args);
+	va_end(args);
+}
+
+void doctor_fail(struct doctor *d, const char *fmt, ...)
+{
+	va_list args;
+	d->n_failed++;
+	va_start(args, fmt);
+	put("FAIL", fmt, args);
+	va_end(args);
+}
+
+void doctor_skip(struct doctor *d, const char *fmt, ...)
+{
+	va_list args;
+	(void)d;
+	va_start(args, fmt);
+	put("--  ", fmt, args);
+	va_end(args);
+}
+
+bool doctor_is_connected(struct doctor *d, const char *what)
+{
+	if (!d->has_docker_part)
+		doctor_skip(d, "%s: modeld-docker is not installed", what);
+	else if (!d->ways.is_on)
+		doctor_skip(d, "%s: not connected: docker model connect", what);
+	else
+		return true;
+	return false;
+}
+
+const char *doctor_told(const struct doctor *d, const char *member)
+{
+	return json_string_value(json_object_get(d->version, member));
+}
