@@ -4,7 +4,8 @@ The behaviour is read from FAKE_ENGINE (JSON): "load_s" seconds of loading, "fai
 event to fail with, "exit" a status to leave with instead of loading (and "say" before),
 "die_after" bytes
 of an answer, "chunks"/"pause_s" for streams, "bytes" for large answers, "silent".
-Every start appends a line to FAKE_ENGINE_LOG, so that loads can be counted.
+Every start appends a line to FAKE_ENGINE_LOG, so that loads can be counted; so does every
+field of a request that is spoken between our own programs.
 """
 
 import argparse
@@ -56,6 +57,8 @@ def read_request(conn):
     length = 0
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
+        if name.lower().startswith(b"modeld-"):
+            note(f"field {line.decode()}")
         if name.lower() == b"content-length":
             length = int(value)
     while len(body) < length:
