@@ -10,6 +10,8 @@
 static const struct setup_command commands[] = {
 	{ "settings", "print the settings in force, as JSON", NULL, "",
 	  setup_print },
+	{ "net", "make or remove the network that containers reach modeld by",
+	  "up|down", "address address6 netns device", net_command },
 	{ "front", "serve the Docker socket: Engine and models behind one name",
 	  NULL, "listen engine docker modeld", front_run },
 	{ "take", "give the front the Docker socket's name, while it works",

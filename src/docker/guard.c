@@ -1,0 +1,181 @@
+#include "docker/guard.h"
+#include "base/log.h"
+#include "docker/guard_iptables.h"
+
+#include <assert.h>
+#include <nftables/libnftables.h>
+
+#define TABLE "inet modeld"
+
+/* Sets hold what depends on the networks, chains what does not: so both can be
+ * renewed without the other. Numbers for priorities, since old libraries lack
+ * some names: before connection tracking (-300), before Docker's own DNAT
+ * (-100) and filter (0), with its masquerade (100). */
+static const char frame[] =
+	"add table " TABLE "\n"
+	"add set " TABLE " bridges { type ifname; }\n"
+	"add set " TABLE " internal { type ifname; }\n"
+	"add set " TABLE " subnets { type ipv4_addr; flags interval; "
+	"auto-merge; }\n"
+	"add set " TABLE " subnets6 { type ipv6_addr; flags interval; "
+	"auto-merge; }\n"
+	"add chain " TABLE " guard { type filter hook prerouting priority "
+	"-300; policy accept; }\n"
+	"add chain " TABLE " allow\n"
+	"add chain " TABLE " masquerade { type nat hook postrouting priority "
+	"100; policy accept; }\n"
+	"add chain " TABLE " refuse { type filter hook forward priority -1; "
+	"policy accept; }\n"
+	"add chain " TABLE " open { type nat hook prerouting priority -101; "
+	"policy accept; }\n"
+	"flush chain " TABLE " guard\n"
+	"flush chain " TABLE " allow\n"
+	"flush chain " TABLE " masquerade\n"
+	"flush chain " TABLE " refuse\n";
+
+static void put(struct buf *b, const char *text)
+{
+	int full = buf_puts(b, text);
+	assert(!full); /* LIMIT_GUARD_BYTES is for more networks than fit */
+}
+
+#define putf(b, ...)                                   \
+	do {                                           \
+		int full = buf_printf(b, __VA_ARGS__); \
+		assert(!full);                         \
+	} while (0)
+
+#define RULE "add rule " TABLE " "
+
+static void put_chains(const struct guard_rules *r, struct buf *b)
+{
+	const struct ends *a = r->ends;
+	putf(b, RULE "guard ip daddr { %s, %s } jump allow\n", a->inner_text,
+	     a->outer_text);
+	putf(b,
+	     RULE "allow iifname { \"lo\", \"%s\", \"docker0\", "
+		  "\"docker_gwbridge\" } return\n",
+	     r->device);
+	put(b, RULE "allow iifname \"br-*\" return\n");
+	put(b, RULE "allow iifname @bridges return\n");
+	put(b, RULE "allow drop\n");
+	putf(b, RULE "masquerade oifname \"%s\" ip saddr @subnets masquerade\n",
+	     r->device);
+	putf(b,
+	     RULE "refuse iifname @internal ip daddr %s meta l4proto tcp "
+		  "reject with tcp reset\n",
+	     a->inner_text);
+	putf(b, RULE "refuse iifname @internal ip daddr %s reject\n",
+	     a->inner_text);
+	if (!a->has6)
+		return;
+	putf(b, RULE "guard ip6 daddr %s/%d jump allow\n", a->outer6_text,
+	     ENDS_PREFIX6);
+	putf(b,
+	     RULE "masquerade oifname \"%s\" ip6 saddr @subnets6 masquerade\n",
+	     r->device);
+	putf(b,
+	     RULE "refuse iifname @internal ip6 daddr %s meta l4proto tcp "
+		  "reject with tcp reset\n",
+	     a->inner6_text);
+}
+
+static void put_element(struct buf *b, const char *set, const char *value)
+{
+	putf(b, "add element " TABLE " %s { %s }\n", set, value);
+}
+
+static void put_network(const struct guard_rules *r, const struct network *n,
+			struct buf *b)
+{
+	char quoted[IF_NAMESIZE + 2];
+	snprintf(quoted, sizeof quoted, "\"%s\"", n->bridge);
+	put_element(b, "bridges", quoted);
+	if (n->is_internal) {
+		const char *gateway = networks_gateway(n);
+		put_element(b, "internal", quoted);
+		if (n->is_open && r->target && gateway[0])
+			putf(b,
+			     RULE "open iifname \"%s\" ip daddr %s tcp dport "
+				  "%d dnat ip to %s\n",
+			     n->bridge, gateway, ENDS_PORT, r->target);
+		return;
+	}
+	for (size_t i = 0; i < n->n_subnets; i++)
+		put_element(b, n->subnets[i].is_ipv6 ? "subnets6" : "subnets",
+			    n->subnets[i].cidr);
+}
+
+void guard_text(const struct guard_rules *r, struct buf *out)
+{
+	put(out, frame);
+	put_chains(r, out);
+	if (!r->networks)
+		return;
+	put(out, "flush set " TABLE " bridges\n"
+		 "flush set " TABLE " internal\n"
+		 "flush set " TABLE " subnets\n"
+		 "flush set " TABLE " subnets6\n"
+		 "flush chain " TABLE " open\n");
+	for (size_t i = 0; i < r->networks->n; i++)
+		put_network(r, &r->networks->all[i], out);
+}
+
+/* ---- nftables ---- */
+
+static int run(const char *commands, struct err *e)
+{
+	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!nft)
+		return err_set(e, ERR_SYSTEM, "nftables cannot be used");
+	nft_ctx_buffer_output(nft);
+	nft_ctx_buffer_error(nft);
+	int r = nft_run_cmd_from_buffer(nft, commands);
+	if (r) {
+		/* Its first line; the others point into our text. */
+		struct str why = str_of(nft_ctx_get_error_buffer(nft)), line;
+		line = why;
+		str_split(&why, '\n', &line);
+		err_set(e, ERR_SYSTEM, "nftables: %.*s", STR_ARG(line));
+	}
+	nft_ctx_free(nft);
+	return r ? -1 : 0;
+}
+
+/* Is nftables in this kernel, and may we use it? */
+static int check(struct err *e)
+{
+	return run("list tables", e);
+}
+
+int guard_put(const struct guard_rules *r, struct err *e)
+{
+	auto_buf struct buf text;
+	struct err why;
+	buf_init(&text, LIMIT_GUARD_BYTES);
+	guard_text(r, &text);
+	if (run(text.p, &why) == 0)
+		return 0;
+	if (guard_iptables_put(r, e) == 0) {
+		log_debug("the rules stand in iptables, since %s", why.msg);
+		return 0;
+	}
+	return err_wrap(e,
+			"firewall rules of modeld: %s; and iptables in its "
+			"place",
+			why.msg);
+}
+
+int guard_remove(struct err *e)
+{
+	/* `delete` fails if it is not there, `add` before it does not. */
+	if (check(e) == 0 && run("add table " TABLE "\ndelete table " TABLE, e))
+		return -1;
+	return guard_iptables_remove(e);
+}
+
+bool guard_stands(void)
+{
+	struct err e;
+	return check(&e) || run("list table " TABLE, &e) == 0;
+}
