@@ -1,6 +1,7 @@
 #include "base/paths.h"
 
 #include <pwd.h>
+#include <string.h>
 #include <unistd.h>
 
 /* NULL if it is not set or empty. */
@@ -62,6 +63,27 @@ char *paths_config(void)
 		return xstrdup("/etc/modeld/config.json");
 	return dir ? xasprintf("%s/modeld/config.json", dir)
 		   : xasprintf("%s/.config/modeld/config.json", home());
+}
+
+bool paths_is_system(void)
+{
+	return geteuid() == 0 || xdg("STATE_DIRECTORY");
+}
+
+char *paths_certs(void)
+{
+	/* systemd's, which may be a list. */
+	const char *state = xdg("STATE_DIRECTORY");
+	if (state)
+		return xasprintf("%.*s/certs", (int)strcspn(state, ":"), state);
+	if (paths_is_system())
+		return xstrdup(PATHS_SYSTEM_STATE_DIR "/certs");
+	return paths_user_certs();
+}
+
+char *paths_user_certs(void)
+{
+	return xasprintf("%s/.docker/model-runner/certs", home());
 }
 
 char *paths_docker(void)

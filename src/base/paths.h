@@ -6,9 +6,13 @@
  * caller frees every result. */
 #pragma once
 #include "base/base.h"
+#include <stdbool.h>
 
 /* The daemon that root runs listens here. */
 #define PATHS_SYSTEM_RUNTIME_DIR "/run/modeld"
+#define PATHS_SYSTEM_STATE_DIR "/var/lib/modeld"
+/* Where it puts the certificate that clients are to trust. */
+#define PATHS_SYSTEM_CA PATHS_SYSTEM_RUNTIME_DIR "/ca.crt"
 #define PATHS_SYSTEM_SOCKET PATHS_SYSTEM_RUNTIME_DIR "/modeld.sock"
 
 /* Sockets: /run/modeld, $XDG_RUNTIME_DIR/modeld or, where a login gave none,
@@ -21,5 +25,13 @@ char *paths_store(void) must_use;
 /* config.json in what systemd gives a unit ($CONFIGURATION_DIRECTORY), in
  * /etc/modeld, or in modeld/ of $XDG_CONFIG_HOME. */
 char *paths_config(void) must_use;
+/* The daemon's certificates: in the folder that systemd gives it,
+ * /var/lib/modeld for root, else Docker Model Runner's place, which is the
+ * second one. */
+char *paths_certs(void) must_use;
+char *paths_user_certs(void) must_use;
+/* Is this process run for everybody: by root, or by systemd with a state folder
+ * of its own? */
+bool paths_is_system(void);
 /* What belongs to the Docker CLI: DOCKER_CONFIG, or ~/.docker. */
 char *paths_docker(void) must_use;

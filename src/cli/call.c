@@ -1,5 +1,6 @@
 #include "cli/call.h"
 #include "base/limits.h"
+#include "cli/trust.h"
 #include "http/client.h"
 
 #include <assert.h>
@@ -18,6 +19,7 @@ struct call {
 	struct where where;
 	uv_loop_t loop;
 	struct http_pool *pool;	 /* owned */
+	char *key;		 /* owned; a header line, or NULL */
 	uv_signal_t interrupt;	 /* on while an interruptible call runs */
 	uv_timer_t timer;	 /* bounds the wait in call_post() */
 	uv_idle_t more;		 /* on while more of a body can be sent */
@@ -40,13 +42,35 @@ struct exchange {
 	char *fields;	       /* owned */
 };
 
-static int open_where(struct call *c, struct call **out)
+/* MODEL_RUNNER_API_KEY, for our own server only. */
+static int read_key(struct call *c, struct err *e)
 {
+	const char *key = getenv("MODEL_RUNNER_API_KEY");
+	if (!key || !*key)
+		return 0;
+	for (const char *p = key; *p; p++)
+		if (*p <= ' ' || *p > '~')
+			return err_set(e, ERR_USAGE,
+				       "MODEL_RUNNER_API_KEY holds what no key "
+				       "has: a key is visible ASCII");
+	c->key = xasprintf("Authorization: Bearer %s\r\n", key);
+	return 0;
+}
+
+static int open_where(struct call *c, struct call **out, struct err *e)
+{
+	auto_(tls) tls = NULL;
+	if (c->where.base.is_tls && trust_new(&tls, e))
+		return -1;
+	if (c->where.kind != WHERE_URL && read_key(c, e))
+		return -1;
 	uv_loop_init(&c->loop);
 	uv_signal_init(&c->loop, &c->interrupt);
 	uv_timer_init(&c->loop, &c->timer);
 	uv_idle_init(&c->loop, &c->more);
 	c->pool = http_pool_new(&c->loop, c->where.base.address);
+	if (tls)
+		http_pool_use_tls(c->pool, steal(&tls));
 	*out = c;
 	return 0;
 }
@@ -56,7 +80,10 @@ int call_open(struct call **out, struct err *e)
 	auto_free struct call *c = xcalloc(1, sizeof *c);
 	if (where_find(&c->where, e))
 		return -1;
-	return open_where(steal(&c), out);
+	if (open_where(c, out, e))
+		return -1;
+	steal(&c);
+	return 0;
 }
 
 int call_open_url(const char *url, struct call **out, struct err *e)
@@ -64,7 +91,10 @@ int call_open_url(const char *url, struct call **out, struct err *e)
 	auto_free struct call *c = xcalloc(1, sizeof *c);
 	if (where_parse(url, &c->where, e))
 		return -1;
-	return open_where(steal(&c), out);
+	if (open_where(c, out, e))
+		return -1;
+	steal(&c);
+	return 0;
 }
 
 /* Ends the call, if it is not over. */
@@ -91,6 +121,7 @@ void call_free(struct call *c)
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&c->loop);
 	free(c->posted);
+	free(c->key);
 	free(c);
 }
 
@@ -184,6 +215,8 @@ static int cut_off(const struct exchange *x, const struct err *why)
 {
 	if (why->code == ERR_REFUSED)
 		return where_unreachable(&x->c->where, why->msg, x->e);
+	if (why->code == ERR_TLS)
+		return where_distrusted(&x->c->where, why->msg, x->e);
 	return err_set(x->e, why->code, "%s: %s", x->c->where.text,
 		       x->status ? "the connection broke in the middle of the "
 				   "answer"
@@ -261,7 +294,8 @@ static void start(struct exchange *x)
 	bool has_body = r->source || r->body.n;
 	x->path = xasprintf("%s%s", base->prefix, r->path);
 	x->fields = xasprintf(AGENT "Accept: application/json\r\n"
-				    "%s%s%s%s",
+				    "%s%s%s%s%s",
+			      x->c->key ? x->c->key : "",
 			      has_body ? "Content-Type: " : "",
 			      has_body ? type : "", has_body ? "\r\n" : "",
 			      r->fields ? r->fields : "");

@@ -15,24 +15,12 @@ static const char *variable(const char *name)
 	return value && *value ? value : NULL;
 }
 
-static int no_tls(const char *what, struct err *e)
-{
-	return err_set(e, ERR_INVALID,
-		       "%s: https is not supported yet in this version; give "
-		       "an http:// or unix:/ address",
-		       what);
-}
-
 static int set(struct where *w, enum where_kind kind, const char *text,
 	       struct err *e)
 {
 	w->kind = kind;
 	snprintf(w->text, sizeof w->text, "%s", text);
-	if (url_parse_base(text, &w->base, e))
-		return -1;
-	if (w->base.is_tls)
-		return no_tls(text, e);
-	return 0;
+	return url_parse_base(text, &w->base, e);
 }
 
 static int set_socket(struct where *w, const char *path, struct err *e)
@@ -59,21 +47,51 @@ static void note_denied(struct where *w, const char *path)
 		snprintf(w->denied, sizeof w->denied, "%s", path);
 }
 
+static int wants_tls(bool *out, struct err *e)
+{
+	const char *text = variable("MODEL_RUNNER_TLS");
+	*out = text && (!strcmp(text, "true") || !strcmp(text, "1"));
+	if (!text || *out || !strcmp(text, "false") || !strcmp(text, "0"))
+		return 0;
+	return err_set(e, ERR_USAGE,
+		       "MODEL_RUNNER_TLS is '%s', neither true nor false",
+		       text);
+}
+
+/* Who asks for TLS must not be served without. */
+static int set_tls_host(struct where *w, const char *host, struct err *e)
+{
+	bool has_scheme = strstr(host, "://") || !strncmp(host, "unix:", 5);
+	auto_free char *url =
+		xasprintf("%s%s", has_scheme ? "" : "https://", host);
+	if (set(w, WHERE_HOST, url, e))
+		return -1;
+	if (w->base.is_tls)
+		return 0;
+	return err_set(
+		e, ERR_USAGE,
+		"'%s' is no https address, and MODEL_RUNNER_TLS asks for "
+		"TLS",
+		host);
+}
+
 int where_find(struct where *out, struct err *e)
 {
 	const char *host = variable(HOST_VARIABLE);
 	auto_free char *own = paths_socket();
 	bool is_named = variable("MODEL_RUNNER_SOCK") != NULL;
 	const char *const sockets[] = { own, PATHS_SYSTEM_SOCKET };
-	const char *tls = variable("MODEL_RUNNER_TLS");
+	bool tls;
 	*out = (struct where){ 0 };
-	/* Who asks for it must not be served without. */
-	if (tls && (!strcmp(tls, "true") || !strcmp(tls, "1")))
-		return no_tls("MODEL_RUNNER_TLS", e);
+	if (wants_tls(&tls, e))
+		return -1;
 	if (host)
-		return set(out, WHERE_HOST, host, e)
+		return (tls ? set_tls_host(out, host, e)
+			    : set(out, WHERE_HOST, host, e))
 			       ? err_wrap(e, HOST_VARIABLE)
 			       : 0;
+	if (tls)
+		return set(out, WHERE_PORT, WHERE_TLS_URL, e);
 	for (size_t i = 0; i < ARRAY_LEN(sockets); i++) {
 		note_denied(out, sockets[i]);
 		/* Who names a socket means that one, though nobody listens. */
@@ -95,13 +113,27 @@ const char *where_engine(const struct where *w)
 				     : "Docker Engine";
 }
 
+/* "connection refused" is what remains of a longer story. */
+static const char *last_part(const char *cause)
+{
+	const char *colon = strrchr(cause, ':');
+	return colon && colon[1] == ' ' ? colon + 2 : cause;
+}
+
+int where_distrusted(const struct where *w, const char *cause, struct err *e)
+{
+	return err_set(
+		e, ERR_TLS,
+		"%s: %s; MODEL_RUNNER_TLS_CA_CERT names the file of a CA "
+		"to trust",
+		w->text, last_part(cause));
+}
+
 int where_unreachable(const struct where *w, const char *cause, struct err *e)
 {
-	/* "connection refused" is what remains of a longer story. */
-	const char *colon = strrchr(cause, ':');
 	static const char start[] = "start it with 'systemctl start modeld', "
 				    "or by hand with 'modeld'";
-	cause = colon && colon[1] == ' ' ? colon + 2 : cause;
+	cause = last_part(cause);
 	if (w->kind == WHERE_URL)
 		return err_set(e, ERR_UNAVAILABLE, "nothing answers at %s: %s",
 			       w->text, cause);

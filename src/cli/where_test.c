@@ -47,21 +47,52 @@ static void a_socket_that_is_named_is_the_one_meant(void **state)
 	assert_string_equal(where_engine(&w), "Docker Engine");
 }
 
-static void tls_is_refused_and_not_left_out(void **state)
+static void tls_is_what_the_url_or_the_variable_says(void **state)
 {
-	static const char *const urls[] = { "https://x", "https://x:1/v1" };
+	static const struct {
+		const char *host, *tls, *address, *text;
+	} cases[] = {
+		{ "https://x", NULL, "x:443", "https://x" },
+		{ "https://x:1/v1", "true", "x:1", "https://x:1/v1" },
+		{ "x:1", "1", "x:1", "https://x:1" },
+		{ "x", "true", "x:443", "https://x" },
+		{ NULL, "true", "localhost:12444", WHERE_TLS_URL },
+	};
 	struct where w;
 	struct err e;
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
-		assert_int_equal(where_parse(urls[i], &w, &e), -1);
-		assert_non_null(strstr(e.msg, "https is not supported yet"));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		clean_environment(NULL);
+		if (cases[i].host)
+			setenv("MODEL_RUNNER_HOST", cases[i].host, 1);
+		if (cases[i].tls)
+			setenv("MODEL_RUNNER_TLS", cases[i].tls, 1);
+		assert_int_equal(where_find(&w, &e), 0);
+		assert_true(w.base.is_tls);
+		assert_string_equal(w.base.address, cases[i].address);
+		assert_string_equal(w.text, cases[i].text);
 	}
-	setenv("MODEL_RUNNER_TLS", "true", 1);
-	assert_int_equal(where_find(&w, &e), -1);
 	setenv("MODEL_RUNNER_TLS", "false", 1);
 	setenv("MODEL_RUNNER_HOST", "x", 1);
 	assert_int_equal(where_find(&w, &e), 0);
+	assert_false(w.base.is_tls);
+}
+
+static void tls_that_is_asked_for_is_not_left_out(void **state)
+{
+	static const char *const hosts[] = { "http://x", "unix:/x/m.sock" };
+	struct where w;
+	struct err e;
+	(void)state;
+	setenv("MODEL_RUNNER_TLS", "true", 1);
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		setenv("MODEL_RUNNER_HOST", hosts[i], 1);
+		assert_int_equal(where_find(&w, &e), -1);
+		assert_non_null(strstr(e.msg, "asks for TLS"));
+	}
+	setenv("MODEL_RUNNER_TLS", "yes", 1);
+	assert_int_equal(where_find(&w, &e), -1);
+	assert_non_null(strstr(e.msg, "neither true nor false"));
 }
 
 static void what_cannot_be_reached_says_what_to_do(void **state)
@@ -124,7 +155,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(the_host_that_is_named_comes_first),
 		T(a_socket_that_is_named_is_the_one_meant),
-		T(tls_is_refused_and_not_left_out),
+		T(tls_is_what_the_url_or_the_variable_says),
+		T(tls_that_is_asked_for_is_not_left_out),
 		T(what_cannot_be_reached_says_what_to_do),
 		T(the_users_own_socket_is_found_while_somebody_listens),
 	};

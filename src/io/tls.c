@@ -190,7 +190,7 @@ int tls_client_new(const struct tls_trust *trust, struct tls **out,
 	SSL_CTX_set_alpn_protos(t->ctx, protocols, sizeof protocols - 1);
 	if (trust->ca_files && trust_files(t, trust->ca_files, e))
 		return -1;
-	if (!trust->ca_files && !trust->any)
+	if ((!trust->ca_files || trust->and_system) && !trust->any)
 		SSL_CTX_set_default_verify_paths(t->ctx);
 	*out = steal(&t);
 	return 0;

@@ -21,9 +21,10 @@ must_use int tls_server_new(const char *cert_file, const char *key_file,
 			    struct tls **out, struct err *e);
 
 struct tls_trust {
-	/* PEM files of CAs that are believed, and no others; the list ends with
-	 * NULL. None: those that the system believes. */
+	/* PEM files of CAs that are believed; the list ends with NULL. NULL, or
+	 * `and_system`: those that the system believes. */
 	const char *const *ca_files;
+	bool and_system;
 	bool any; /* believes everybody */
 };
 must_use int tls_client_new(const struct tls_trust *trust, struct tls **out,

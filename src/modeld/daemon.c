@@ -31,6 +31,7 @@ struct daemon {
 	struct options *options;
 	int argc;
 	char **argv;
+	struct certs certs;
 	struct ways ways;
 	struct gates gates;	/* of the helper */
 	struct helper *helper;	/* owned */
@@ -185,6 +186,7 @@ static void apply(struct daemon *d)
 	bool is_off =
 		o->containers == OPTIONS_NONE || strcmp(o->helper, "off") == 0;
 	access_set_origins(&d->access, o->origins);
+	d->access.containers = (enum access_mode)o->containers;
 	d->api.shares_cache = o->share_cache;
 	if (!d->api.is_draining)
 		helper_follow(d->helper, is_off ? NULL : o->helper,
@@ -201,6 +203,7 @@ static void on_reload(uv_signal_t *signal, int number)
 	struct err e;
 	(void)number;
 	if (options_read(&fresh, d->argc, d->argv, &e) ||
+	    certs_load(&d->certs, &fresh, &e) ||
 	    replace_engines(d, fresh.engines, &e)) {
 		log_error("settings not read again: %s", e.msg);
 		options_fini(&fresh);
@@ -258,7 +261,8 @@ static int start(struct daemon *d, struct err *e)
 	api->server = http_server_new(&d->loop, &api_server_fns, api);
 	gates_init(&d->gates, &d->ways);
 	d->helper = helper_new(&d->gates);
-	if (ways_open(&d->ways, d->options, e))
+	if (certs_load(&d->certs, d->options, e) ||
+	    ways_open(&d->ways, d->options, e))
 		return -1;
 	apply(d);
 	return 0;
@@ -271,6 +275,7 @@ static void stop(struct daemon *d)
 	helper_free(d->helper);
 	gates_fini(&d->gates);
 	ways_fini(&d->ways);
+	certs_fini(&d->certs);
 	engine_set_fini(&d->engines);
 	timer_fini(&d->drain);
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
@@ -306,7 +311,8 @@ int daemon_run(struct options *o, int argc, char **argv, struct err *e)
 	uv_loop_init(&d->loop);
 	timer_init(&d->drain, &d->loop, on_drain_look, d);
 	engine_set_init(&d->engines);
-	ways_init(&d->ways, &d->loop, &d->api);
+	certs_init(&d->certs, &d->loop, d->options);
+	ways_init(&d->ways, &d->loop, &d->api, &d->certs);
 	d->api.journal = journal_new();
 	int got = start(d, e);
 	if (got == 0) {

@@ -11,6 +11,8 @@
 
 #define HELPER_PATH "/run/modeld-docker/helper.sock"
 
+#define DEFAULT_TLS_PORT 12444 /* Docker Model Runner's */
+
 typedef int (*set_fn)(struct options *o, const char *text, struct err *e);
 
 static int replace(char **slot, const char *text)
@@ -27,11 +29,11 @@ static int replace_path(char **slot, const char *text, struct err *e)
 	return replace(slot, text);
 }
 
-static int set_port(struct options *o, const char *text, struct err *e)
+static int read_port(const char *text, int *out, struct err *e)
 {
 	uint64_t port;
 	if (strcmp(text, "off") == 0) {
-		o->port = OPTIONS_PORT_OFF;
+		*out = OPTIONS_PORT_OFF;
 		return 0;
 	}
 	if (!str_to_u64(str_of(text), &port) || port > 65535)
@@ -39,8 +41,28 @@ static int set_port(struct options *o, const char *text, struct err *e)
 			       "'%s' is not a port: a number up to 65535, or "
 			       "off",
 			       text);
-	o->port = (int)port;
+	*out = (int)port;
 	return 0;
+}
+
+static int set_port(struct options *o, const char *text, struct err *e)
+{
+	return read_port(text, &o->port, e);
+}
+
+static int set_tls_port(struct options *o, const char *text, struct err *e)
+{
+	return read_port(text, &o->tls_port, e);
+}
+
+static int set_tls_cert(struct options *o, const char *text, struct err *e)
+{
+	return replace_path(&o->tls_cert, text, e);
+}
+
+static int set_tls_key(struct options *o, const char *text, struct err *e)
+{
+	return replace_path(&o->tls_key, text, e);
 }
 
 static int set_bind(struct options *o, const char *text, struct err *e)
@@ -220,6 +242,12 @@ static const struct option_row {
 	    "TCP port on loopback (12434)"),
 	OPT("bind", "ADDR", NULL, true, set_bind,
 	    "address to listen on (localhost: 127.0.0.1 and ::1)"),
+	OPT("tls-port", "N|off", NULL, true, set_tls_port,
+	    "TCP port for TLS (off; MODEL_RUNNER_TLS_ENABLED=1 is 12444)"),
+	OPT("tls-cert", "FILE", "MODEL_RUNNER_TLS_CERT", true, set_tls_cert,
+	    "certificate, PEM (made by an authority of this machine)"),
+	OPT("tls-key", "FILE", "MODEL_RUNNER_TLS_KEY", true, set_tls_key,
+	    "its key, PEM"),
 	OPT("socket", "PATH|off", "MODEL_RUNNER_SOCK", true, set_socket,
 	    "Unix socket (modeld.sock in the runtime folder)"),
 	OPT("store", "DIR", "MODELS_PATH", true, set_store,
@@ -313,11 +341,45 @@ static int read_flags(struct options *o, int argc, char **argv, struct err *e)
 	return 0;
 }
 
+/* Is the variable on, off, or without a word? */
+static int switch_of(const char *variable, bool *out, struct err *e)
+{
+	const char *text = getenv(variable);
+	if (!text || !*text)
+		return 1;
+	*out = !strcmp(text, "1") || !strcmp(text, "true");
+	if (*out || !strcmp(text, "0") || !strcmp(text, "false"))
+		return 0;
+	return err_set(e, ERR_USAGE, "%s is '%s', neither true nor false",
+		       variable, text);
+}
+
+/* Docker Model Runner's: its port alone does not make it speak TLS. */
+static int read_tls_environment(struct options *o, struct err *e)
+{
+	const char *port = getenv("MODEL_RUNNER_TLS_PORT");
+	bool is_on = false;
+	int r = switch_of("MODEL_RUNNER_TLS_ENABLED", &is_on, e);
+	if (r < 0 ||
+	    switch_of("MODEL_RUNNER_TLS_AUTO_CERT", &o->tls_auto, e) < 0)
+		return -1;
+	if (r == 0 && !is_on)
+		o->tls_port = OPTIONS_PORT_OFF;
+	if (!is_on)
+		return 0;
+	o->tls_port = DEFAULT_TLS_PORT;
+	if (port && *port && read_port(port, &o->tls_port, e))
+		return err_wrap(e, "MODEL_RUNNER_TLS_PORT");
+	return 0;
+}
+
 static int read_environment(struct options *o, struct err *e)
 {
 	const char *off = getenv("DISABLE_METRICS");
 	if (off && (strcmp(off, "1") == 0 || strcmp(off, "true") == 0))
 		o->metrics = false;
+	if (read_tls_environment(o, e))
+		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char *value = rows[i].env ? getenv(rows[i].env) : NULL;
 		if (value && value[0] && rows[i].set(o, value, e))
@@ -422,6 +484,8 @@ static char *default_llama(void)
 int options_read(struct options *o, int argc, char **argv, struct err *e)
 {
 	*o = (struct options){ .port = 12434,
+			       .tls_port = OPTIONS_PORT_OFF,
+			       .tls_auto = true,
 			       .bind = xstrdup("localhost"),
 			       .socket = paths_socket(),
 			       .store = paths_store(),
@@ -455,6 +519,8 @@ int options_read(struct options *o, int argc, char **argv, struct err *e)
 void options_fini(struct options *o)
 {
 	free(o->bind);
+	free(o->tls_cert);
+	free(o->tls_key);
 	free(o->socket);
 	free(o->store);
 	free(o->llama);

@@ -8,11 +8,15 @@
 #define OPTIONS_PORT_OFF (-1)
 
 struct options {
-	int port;     /* 0: any free one; OPTIONS_PORT_OFF */
-	char *bind;   /* owned; "localhost" is 127.0.0.1 and ::1 */
-	char *socket; /* owned; "off" for none */
-	char *store;  /* owned */
-	char *llama;  /* owned; the program modeld-llama */
+	int port;	/* 0: any free one; OPTIONS_PORT_OFF */
+	char *bind;	/* owned; "localhost" is 127.0.0.1 and ::1 */
+	int tls_port;	/* as port */
+	char *tls_cert; /* owned; NULL: made by tls_ca.h */
+	char *tls_key;	/* owned; NULL without tls_cert */
+	bool tls_auto;	/* a certificate may be made */
+	char *socket;	/* owned; "off" for none */
+	char *store;	/* owned */
+	char *llama;	/* owned; the program modeld-llama */
 	/* What containers may do; nothing at all: they cannot connect. */
 	enum { OPTIONS_NONE, OPTIONS_INFERENCE, OPTIONS_FULL } containers;
 	char *helper; /* owned; its socket, or "off" */

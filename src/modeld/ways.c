@@ -10,8 +10,9 @@ struct way {
 	struct ways *ways;
 	struct listener *listener; /* owned */
 	enum access_way door;
-	char *ip;   /* owned; NULL: the Unix socket */
-	int asked;  /* the port of the settings, where 0 is any */
+	char *ip;  /* owned; NULL: the Unix socket */
+	int asked; /* the port of the settings, where 0 is any */
+	bool is_tls;
 	char *text; /* owned; for api->listen */
 	bool is_wanted;
 };
@@ -19,8 +20,13 @@ struct way {
 /* An address that the settings ask for. */
 struct place {
 	const char *ip;
-	int port;
+	int asked; /* as the settings have it */
+	bool is_tls;
+	int port; /* asked, or what 0 has become */
 };
+
+/* Plain and TLS, and for each one address and loopback's two. */
+#define PLACES_MAX 6
 
 static void way_free(struct way *w)
 {
@@ -36,13 +42,18 @@ BASE_AUTO(way);
 static void on_accept(void *ctx, struct stream *s)
 {
 	struct way *w = ctx;
+	if (w->is_tls)
+		tls_start(w->ways->certs->tls, s, NULL);
 	http_server_take(w->ways->api->server, s, caller_new(w->door, s),
 			 w->listener);
 }
 
-void ways_init(struct ways *w, struct uv_loop_s *loop, struct api *api)
+void ways_init(struct ways *w, struct uv_loop_s *loop, struct api *api,
+	       const struct certs *certs)
 {
-	*w = (struct ways){ .loop = loop, .api = api, .more = json_array() };
+	*w = (struct ways){
+		.loop = loop, .api = api, .certs = certs, .more = json_array()
+	};
 	list_init(&w->open);
 	list_init(&w->closed);
 }
@@ -86,7 +97,7 @@ int ways_port(const struct ways *w)
 {
 	for (struct list *it = w->open.next; it != &w->open; it = it->next) {
 		const struct way *way = container_of(it, struct way, link);
-		if (way->ip)
+		if (way->ip && !way->is_tls)
 			return listener_port(way->listener);
 	}
 	return 0;
@@ -105,11 +116,13 @@ static int open_tcp(struct ways *w, const struct place *p)
 	int port = listener_port(way->listener);
 	bool is_v6 = strchr(p->ip, ':') != NULL;
 	way->ip = xstrdup(p->ip);
-	way->asked = p->port;
+	way->asked = p->asked;
+	way->is_tls = p->is_tls;
 	way->is_wanted = true;
-	way->text = xasprintf("http://%s%s%s:%d", is_v6 ? "[" : "", p->ip,
-			      is_v6 ? "]" : "", port);
-	log_info("listens address=%s", way->text + strlen("http://"));
+	way->text = xasprintf("http%s://%s%s%s:%d", p->is_tls ? "s" : "",
+			      is_v6 ? "[" : "", p->ip, is_v6 ? "]" : "", port);
+	log_info("listens address=%s%s", strstr(way->text, "://") + 3,
+		 p->is_tls ? " tls=on" : "");
 	list_push_back(&w->open, &steal(&way)->link);
 	return port;
 }
@@ -130,23 +143,60 @@ static int open_unix(struct ways *w, const char *path)
 	return 0;
 }
 
-static size_t places_of(const struct options *o, struct place out[2])
+static bool is_loopback(const char *ip)
 {
-	if (o->port == OPTIONS_PORT_OFF)
-		return 0;
-	out[0] = (struct place){ o->bind, o->port };
-	if (strcmp(o->bind, "localhost") != 0)
-		return 1;
-	out[0].ip = "127.0.0.1";
-	out[1] = (struct place){ "::1", o->port };
-	return 2;
+	return !strcmp(ip, "localhost") || !strcmp(ip, "::1") ||
+	       str_starts(str_of(ip), "127.");
+}
+
+static void put_place(struct place *out, size_t *n, const char *ip, int port,
+		      bool is_tls)
+{
+	out[(*n)++] = (struct place){
+		.ip = ip, .asked = port, .is_tls = is_tls, .port = port
+	};
+}
+
+/* `bind` and, if that is not an address of it, loopback. */
+static void put_places(struct place *out, size_t *n, const char *bind, int port,
+		       bool is_tls)
+{
+	bool is_loop = is_loopback(bind), is_name = !strcmp(bind, "localhost");
+	if (!is_name)
+		put_place(out, n, bind, port, is_tls);
+	if (is_name || (!is_loop && strcmp(bind, "0.0.0.0") != 0))
+		put_place(out, n, "127.0.0.1", port, is_tls);
+	if (is_name || (!is_loop && strcmp(bind, "::") != 0))
+		put_place(out, n, "::1", port, is_tls);
+}
+
+/* Keys and questions are not for everybody on the way: where TLS is spoken,
+ * plain HTTP does not leave the machine. */
+static size_t places_of(const struct options *o, struct place out[PLACES_MAX])
+{
+	bool has_tls = o->tls_port != OPTIONS_PORT_OFF;
+	bool is_far = !is_loopback(o->bind);
+	size_t n = 0;
+	if (is_far && !has_tls && o->port != OPTIONS_PORT_OFF)
+		log_warn("keys and questions travel in plain text: tls-port "
+			 "gives them TLS address=%s",
+			 o->bind);
+	if (o->port != OPTIONS_PORT_OFF && is_far && !has_tls)
+		put_place(out, &n, o->bind, o->port, false);
+	else if (o->port != OPTIONS_PORT_OFF)
+		put_places(out, &n, is_far ? "localhost" : o->bind, o->port,
+			   false);
+	if (has_tls)
+		put_places(out, &n, o->bind, o->tls_port, true);
+	return n;
 }
 
 static struct way *find(struct ways *w, const struct place *p)
 {
 	list_each (it, &w->open) {
 		struct way *way = container_of(it, struct way, link);
-		if (way->ip && !strcmp(way->ip, p->ip) && way->asked == p->port)
+		if (way->ip && !strcmp(way->ip, p->ip) &&
+		    way->asked == p->asked && way->is_tls == p->is_tls)
 			return way;
 	}
 	return NULL;
@@ -158,22 +208,23 @@ static size_t open_places(struct ways *w, struct place *places, size_t n)
 	size_t n_open = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct way *there = find(w, &places[i]);
-		int port = places[i].port;
+		int port = there ? listener_port(there->listener)
+				 : open_tcp(w, &places[i]);
 		if (there)
 			there->is_wanted = true;
-		else
-			port = open_tcp(w, &places[i]);
-		n_open += there || port;
-		/* Any free port, but the same one for both. */
-		if (!places[i].port && port && i + 1 < n)
-			places[i + 1].port = port;
+		n_open += port != 0;
+		/* Any free port, but the same one for all of a kind. */
+		for (size_t j = i + 1; j < n; j++)
+			if (!places[j].port &&
+			    places[j].is_tls == places[i].is_tls)
+				places[j].port = port;
 	}
 	return n_open;
 }
 
 int ways_open(struct ways *w, const struct options *o, struct err *e)
 {
-	struct place places[2];
+	struct place places[PLACES_MAX];
 	size_t n = places_of(o, places);
 	bool has_socket = strcmp(o->socket, "off") != 0;
 	open_places(w, places, n);
@@ -205,10 +256,11 @@ static void close_unwanted(struct ways *w)
 void ways_follow(struct ways *w, const struct options *old,
 		 struct options *fresh)
 {
-	struct place places[2];
+	struct place places[PLACES_MAX];
 	size_t n = places_of(fresh, places);
 	if (w->api->is_draining ||
-	    (fresh->port == old->port && !strcmp(fresh->bind, old->bind)))
+	    (fresh->port == old->port && fresh->tls_port == old->tls_port &&
+	     !strcmp(fresh->bind, old->bind)))
 		return;
 	list_each (it, &w->open)
 		container_of(it, struct way, link)->is_wanted = false;
@@ -218,6 +270,7 @@ void ways_follow(struct ways *w, const struct options *old,
 			  would_be_last ? "there is no other way in"
 					: "the new one cannot be opened");
 		fresh->port = old->port;
+		fresh->tls_port = old->tls_port;
 		free(fresh->bind);
 		fresh->bind = xstrdup(old->bind);
 		return;
