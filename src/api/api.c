@@ -1,4 +1,5 @@
 #include "api/api.h"
+#include "api/admit.h"
 #include "api/caller.h"
 #include "api/reply.h"
 #include "api/routes.h"
@@ -11,6 +12,8 @@
 struct note {
 	size_t row;
 	uint64_t first_byte_ns; /* after the start; 0 not yet */
+	struct admit admit;
+	bool is_audited;
 };
 
 void api_mark_first_byte(struct http_exchange *x)
@@ -18,6 +21,16 @@ void api_mark_first_byte(struct http_exchange *x)
 	struct note *note = exchange_user(x);
 	if (!note->first_byte_ns)
 		note->first_byte_ns = timer_now_ns() - exchange_started_ns(x);
+}
+
+struct key *api_key(const struct http_exchange *x)
+{
+	return ((struct note *)exchange_user(x))->admit.key;
+}
+
+bool api_may(const struct http_exchange *x, enum access_class c)
+{
+	return ((struct note *)exchange_user(x))->admit.classes & (unsigned)c;
 }
 
 struct engine *api_find_engine(struct api *api, struct str name, struct err *e)
@@ -63,10 +76,6 @@ static void refuse_method(struct http_exchange *x, const char *allow)
 {
 	struct err e;
 	const struct http_head *h = exchange_head(x);
-	if (h->method == HTTP_OPTIONS) {
-		answer_options(x, allow);
-		return;
-	}
 	err_set(&e, ERR_METHOD, "%.*s is not possible here; %s is",
 		STR_ARG(str_head(h->method_text, 32)), allow);
 	exchange_add(x, "Allow", str_of(allow));
@@ -96,7 +105,7 @@ static void on_request(void *ctx, struct http_exchange *x)
 	exchange_set_user(x, note);
 	caller_begin(caller, exchange_head(x));
 
-	if (access_check(api->access, caller->way, exchange_head(x), &e)) {
+	if (access_check(api->access, caller, exchange_head(x), &e)) {
 		reply_error(x, &e);
 		return;
 	}
@@ -104,18 +113,22 @@ static void on_request(void *ctx, struct http_exchange *x)
 	switch (router_find(rows, n_rows, exchange_head(x)->method,
 			    exchange_target(x)->path, &m)) {
 	case ROUTER_NO_PATH:
-		refuse_path(x);
+		if (admit_request(api, x, 0, &note->admit))
+			refuse_path(x);
 		return;
 	case ROUTER_NO_METHOD:
-		refuse_method(x, m.allow);
+		/* A page's preflight never shows a key. */
+		if (exchange_head(x)->method == HTTP_OPTIONS)
+			answer_options(x, m.allow);
+		else if (admit_request(api, x, 0, &note->admit))
+			refuse_method(x, m.allow);
 		return;
 	}
 	note->row = (size_t)(m.route - rows);
-	if (access_check_class(caller->way, (enum access_class)m.route->access,
-			       &e)) {
-		reply_error(x, &e);
+	note->is_audited = m.route->access == ACCESS_MANAGE;
+	if (!admit_request(api, x, (enum access_class)m.route->access,
+			   &note->admit))
 		return;
-	}
 	if (m.route->access != ACCESS_OPEN)
 		caller_identify(caller);
 	m.route->handler(api, x, &m);
@@ -127,24 +140,39 @@ static struct str error_body(void *ctx, const struct err *e, struct arena *a)
 	return reply_error_body(e, a);
 }
 
+/* Who changed what stands in the log; all else only when it is looked for. */
+static void log_request(struct http_exchange *x, bool is_audited, int status,
+			uint64_t total_ns, uint64_t sent)
+{
+	const struct http_head *h = exchange_head(x);
+	char who[CALLER_TEXT_BYTES];
+	enum log_level level = is_audited ? LOG_INFO : LOG_DEBUG;
+	if (!log_shows(level))
+		return;
+	log_write(level,
+		  "request method=%.*s path=%.*s status=%d ms=%" PRIu64
+		  " bytes=%" PRIu64 " %s",
+		  STR_ARG(h->method_text), STR_ARG(str_head(h->target, 200)),
+		  status, total_ns / 1000000, sent,
+		  caller_text(exchange_visitor(x), who));
+}
+
 static void on_over(void *ctx, struct http_exchange *x, int status,
 		    uint64_t sent)
 {
 	struct api *api = ctx;
 	size_t n_rows;
 	routes_table(&n_rows);
-	const struct note *note = exchange_user(x);
+	struct note *note = exchange_user(x);
 	uint64_t total = timer_now_ns() - exchange_started_ns(x);
 	uint64_t first = note && note->first_byte_ns ? note->first_byte_ns
 			 : status		     ? total
 						     : 0;
 	metrics_request(api->metrics, note ? note->row : n_rows,
 			status ? status : 499, first, total);
-	const struct http_head *h = exchange_head(x);
-	log_debug("request method=%.*s path=%.*s status=%d ms=%" PRIu64
-		  " bytes=%" PRIu64,
-		  STR_ARG(h->method_text), STR_ARG(str_head(h->target, 200)),
-		  status, total / 1000000, sent);
+	log_request(x, note && note->is_audited, status, total, sent);
+	if (note)
+		admit_end(&note->admit);
 }
 
 static void on_close(void *ctx, void *visitor)

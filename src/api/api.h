@@ -38,5 +38,11 @@ extern const struct http_server_fns api_server_fns;
  * a lease: a reload of the configuration may end it. */
 struct engine *api_find_engine(struct api *api, struct str name, struct err *e);
 
+struct key;
+/* The key that a request came with; NULL if none was needed. */
+struct key *api_key(const struct http_exchange *x);
+/* May its caller call this class too? */
+bool api_may(const struct http_exchange *x, enum access_class c);
+
 /* A handler that names the moment its first byte went out, for the metrics. */
 void api_mark_first_byte(struct http_exchange *x);

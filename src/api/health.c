@@ -66,12 +66,10 @@ void health_version(void *app, struct http_exchange *x,
 		    const struct route_match *m)
 {
 	struct api *api = app;
-	const struct caller *by = exchange_visitor(x);
-	struct err unused;
 	json_t *answer = json_pack("{s:s}", "version", MODELD_VERSION);
 	(void)m;
 	/* Where it listens and has its files is not for everybody. */
-	if (!access_check_class(by->way, ACCESS_INSPECT, &unused)) {
+	if (api_may(x, ACCESS_INSPECT)) {
 		json_object_set(answer, "listen", api->listen);
 		json_object_update(answer, api->places);
 	}

@@ -7,6 +7,12 @@ static const char *code_of(const struct err *e)
 {
 	if (e->code == ERR_NOT_FOUND && strcmp(e->param, "model") == 0)
 		return "model_not_found";
+	if (e->code == ERR_AUTH)
+		return "invalid_api_key";
+	if (e->code == ERR_LIMIT)
+		return "rate_limit_exceeded";
+	if (e->code == ERR_FORBIDDEN && strcmp(e->param, "model") == 0)
+		return "model_not_allowed";
 	if (e->code == ERR_METHOD)
 		return "method_not_allowed";
 	if (e->code == ERR_TOO_LARGE)

@@ -213,3 +213,26 @@
 #define LIMIT_FRONT_DRAIN_MS 2000
 /* The front is asked so often whether it works, and has so long to say it. */
 #define LIMIT_PROBE_MS 1000
+/* modeld-docker run: a child that ends is started again after a pause, twice as
+ * long each time; one that is stopped has so long until SIGKILL. */
+#define LIMIT_CHILD_PAUSE_MIN_MS 100
+#define LIMIT_CHILD_PAUSE_MS 5000
+#define LIMIT_CHILD_STOP_MS 8000
+
+/* The DNS responder: questions under way to the upstream server (above it the
+ * oldest is given up), clients that wait for the same one, and how long. glibc
+ * gives a server 5 s and asks the next one at once when it is told of a failure.
+ */
+#define LIMIT_DNS_ASKS 1024
+#define LIMIT_DNS_WAITERS 64
+#define LIMIT_DNS_WAIT_MS 4000
+/* Answers that do not fit a question: somebody guesses, or the server lies. */
+#define LIMIT_DNS_WRONG 64
+/* Clients by TCP, questions that one of them may have under way, and how long
+ * it may take for the next. */
+#define LIMIT_DNS_CLIENTS 128
+#define LIMIT_DNS_PIPELINED 16
+#define LIMIT_DNS_IDLE_MS 10000
+/* resolv.conf, and how often we look whether it has changed. */
+#define LIMIT_DNS_RESOLV_BYTES (64u << 10)
+#define LIMIT_DNS_RESOLV_MS 1000

@@ -82,6 +82,11 @@ static void emit(enum log_level level, const char *source, struct str text)
 			       (struct str){ line, n });
 }
 
+bool log_shows(enum log_level level)
+{
+	return level <= log_state.level;
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
 	if (level > log_state.level)

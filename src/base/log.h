@@ -22,6 +22,8 @@ void log_set_sink(log_sink_fn fn, void *ctx);
 /* "error", "warn", "info", "debug"; false if it is none of them. */
 bool log_level_parse(const char *name, enum log_level *out);
 
+/* Are lines of this level written? For texts that cost something to make. */
+bool log_shows(enum log_level level);
 void log_write(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 /* A line that another program wrote (an engine's stderr). */
 void log_relay(enum log_level level, const char *source, struct str line);

@@ -216,6 +216,7 @@ static void what_is_for_the_upstream_goes_through_and_no_more(void **state)
 	struct place *p = *state;
 	p->says = OK "Content-Length: 2\r\n\r\nok";
 	ask_with(p, "X-Theirs: 1\r\nAuthorization: Bearer secret\r\n"
+		    "X-API-Key: secret\r\napi-key: secret\r\n"
 		    "Cookie: c=1\r\nConnection: keep-alive, X-Hop\r\n"
 		    "X-Hop: 1\r\nAccept-Encoding: gzip\r\nTE: trailers\r\n"
 		    "Origin: http://x\r\nAccept: */*\r\n");

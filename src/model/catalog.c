@@ -295,6 +295,11 @@ void catalog_free(struct catalog *c)
 	free(c);
 }
 
+const char *catalog_registry(const struct catalog *c)
+{
+	return c->default_registry ? c->default_registry : "docker.io";
+}
+
 int catalog_ref(const struct catalog *c, struct str name, struct ref *out,
 		struct err *e)
 {

@@ -64,6 +64,9 @@ must_use int catalog_list(struct catalog *c, struct arena *a,
 			  const struct catalog_model **out, size_t *out_n,
 			  struct err *e);
 
+/* Of names that have none. */
+const char *catalog_registry(const struct catalog *c);
+
 /* What catalog_find() takes, for calls to the store that need a reference
  * (delete, tag). */
 must_use int catalog_ref(const struct catalog *c, struct str name,
