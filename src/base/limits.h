@@ -53,6 +53,9 @@
 #define LIMIT_CONNECTIONS 4096
 #define LIMIT_PIPELINED_BYTES LIMIT_HEAD_BYTES
 
+/* What is read at once of a model that is exported. */
+#define LIMIT_EXPORT_PIECE_BYTES (256u << 10)
+
 /* Bytes waiting in one stream to be written; above it the source is stopped.
  * Two reads' worth: more only adds latency to a cancel. */
 #define LIMIT_STREAM_QUEUE_BYTES (128u << 10)

@@ -1,6 +1,7 @@
 #include "docker/net.h"
 #include "docker/names.h"
 #include "docker/front.h"
+#include "docker/run.h"
 #include "docker/setup.h"
 #include "docker/take.h"
 
@@ -10,6 +11,10 @@
 static const struct setup_command commands[] = {
 	{ "settings", "print the settings in force, as JSON", NULL, "",
 	  setup_print },
+	{ "run", "all of these, kept running, for hosts without systemd", NULL,
+	  "address address6 netns device name hosts docker engine listen modeld "
+	  "helper user take root",
+	  run_run },
 	{ "net", "make or remove the network that containers reach modeld by",
 	  "up|down", "address address6 netns device", net_command },
 	{ "front", "serve the Docker socket: Engine and models behind one name",

@@ -256,10 +256,10 @@ void setup_fini(struct setup *s)
 	s->file = NULL;
 }
 
-int setup_print(const struct setup *s, struct err *e)
+/* As the file would have them; without its own name. */
+static json_t *as_file(const struct setup *s)
 {
-	auto_json *all = json_object();
-	(void)e;
+	json_t *all = json_object();
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char *const *value =
 			(char *const *)(const void *)((const char *)s +
@@ -267,11 +267,36 @@ int setup_print(const struct setup *s, struct err *e)
 		auto_free char *key = xstrdup(rows[i].name);
 		for (char *p = key; *p; p++)
 			*p = *p == '-' ? '_' : *p;
-		if (*value)
+		if (*value && strcmp(key, "config") != 0)
 			json_object_set_new(all, key, json_string(*value));
 	}
+	if (s->internal)
+		json_object_set(all, "internal", s->internal);
+	return all;
+}
+
+int setup_print(const struct setup *s, struct err *e)
+{
+	auto_json *all = as_file(s);
 	auto_free char *text = json_text(all);
+	(void)e;
 	printf("%s\n", text);
+	return 0;
+}
+
+int setup_save(const struct setup *s, const char *path, struct err *e)
+{
+	auto_json *all = as_file(s);
+	auto_free char *text = json_text(all);
+	auto_free char *fresh = xasprintf("%s.new", path);
+	unlink(fresh);
+	auto_close int fd = open(
+		fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		0644);
+	size_t n = strlen(text);
+	if (fd < 0 || write(fd, text, n) != (ssize_t)n ||
+	    rename(fresh, path) < 0)
+		return err_sys(e, "write %s", path);
 	return 0;
 }
 

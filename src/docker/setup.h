@@ -53,6 +53,8 @@ must_use int setup_read(struct setup *s, const struct setup_command *c,
 void setup_fini(struct setup *s);
 /* The command "settings": all of them, as the file would have them. */
 int setup_print(const struct setup *s, struct err *e);
+/* Writes them to a file that --config of another command may name. */
+must_use int setup_save(const struct setup *s, const char *path, struct err *e);
 /* The socket where the Engine answers now: `engine` while the front has its
  * name, else `docker`. */
 const char *setup_engine_socket(const struct setup *s);

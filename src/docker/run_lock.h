@@ -1,0 +1,15 @@
+/* run_lock.h - run.pid: one `modeld-docker run` at a time, and who it is. */
+#pragma once
+#include "docker/setup.h"
+
+struct run_lock {
+	char *path;	/* owned: run.pid, in the folder of the front's socket */
+	char *settings; /* owned: run.json, the settings for the children */
+	int fd;
+};
+
+/* ERR_CONFLICT, with the process's number, if one runs. */
+must_use int run_lock_get(struct run_lock *l, const struct setup *s,
+			  struct err *e);
+/* Removes both files. */
+void run_lock_drop(struct run_lock *l);
