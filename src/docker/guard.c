@@ -22,7 +22,7 @@ static const char frame[] =
 	"add chain " TABLE " guard { type filter hook prerouting priority "
 	"-300; policy accept; }\n"
 	"add chain " TABLE " allow\n"
-	"add chain " TABLE " masquerade { type nat hook postrouting priority "
+	"add chain " TABLE " source { type nat hook postrouting priority "
 	"100; policy accept; }\n"
 	"add chain " TABLE " refuse { type filter hook forward priority -1; "
 	"policy accept; }\n"
@@ -30,7 +30,7 @@ static const char frame[] =
 	"policy accept; }\n"
 	"flush chain " TABLE " guard\n"
 	"flush chain " TABLE " allow\n"
-	"flush chain " TABLE " masquerade\n"
+	"flush chain " TABLE " source\n"
 	"flush chain " TABLE " refuse\n";
 
 static void put(struct buf *b, const char *text)
@@ -59,7 +59,7 @@ static void put_chains(const struct guard_rules *r, struct buf *b)
 	put(b, RULE "allow iifname \"br-*\" return\n");
 	put(b, RULE "allow iifname @bridges return\n");
 	put(b, RULE "allow drop\n");
-	putf(b, RULE "masquerade oifname \"%s\" ip saddr @subnets masquerade\n",
+	putf(b, RULE "source oifname \"%s\" ip saddr @subnets masquerade\n",
 	     r->device);
 	putf(b,
 	     RULE "refuse iifname @internal ip daddr %s meta l4proto tcp "
@@ -72,7 +72,7 @@ static void put_chains(const struct guard_rules *r, struct buf *b)
 	putf(b, RULE "guard ip6 daddr %s/%d jump allow\n", a->outer6_text,
 	     ENDS_PREFIX6);
 	putf(b,
-	     RULE "masquerade oifname \"%s\" ip6 saddr @subnets6 masquerade\n",
+	     RULE "source oifname \"%s\" ip6 saddr @subnets6 masquerade\n",
 	     r->device);
 	putf(b,
 	     RULE "refuse iifname @internal ip6 daddr %s meta l4proto tcp "
@@ -157,7 +157,9 @@ int guard_put(const struct guard_rules *r, struct err *e)
 	if (run(text.p, &why) == 0)
 		return 0;
 	if (guard_iptables_put(r, e) == 0) {
-		log_debug("the rules stand in iptables, since %s", why.msg);
+		log_warn("the rules stand in iptables, since nftables does not "
+			 "take them error=\"%s\"",
+			 why.msg);
 		return 0;
 	}
 	return err_wrap(e,
