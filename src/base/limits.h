@@ -239,3 +239,8 @@
 /* resolv.conf, and how often we look whether it has changed. */
 #define LIMIT_DNS_RESOLV_BYTES (64u << 10)
 #define LIMIT_DNS_RESOLV_MS 1000
+/* The list of containers is read so often at most; questions that wait for it,
+ * and addresses that are known to be nobody's. */
+#define LIMIT_WHO_PACE_MS 100
+#define LIMIT_WHO_WAITING 1024
+#define LIMIT_WHO_STRANGE 64
