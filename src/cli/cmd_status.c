@@ -1,7 +1,9 @@
 #include "cli/call.h"
 #include "cli/commands.h"
+#include "cli/connection.h"
 #include "cli/table.h"
 #include "cli/term.h"
+#include "cli/waysin.h"
 
 #define CONTAINER_URL "http://model-runner.docker.internal"
 
@@ -73,25 +75,29 @@ static const char *host_url(const struct where *w, const json_t *listen)
 	return json_array_size(listen) ? NULL : WHERE_PORT_URL;
 }
 
-static void show_ways_in(const struct where *w, const json_t *listen)
+static int show_ways_in(const struct where *w, const json_t *listen,
+			const json_t *ways, struct err *e)
 {
+	static const char *const titles[] = { "WAY IN", "URL", "STATE", NULL };
+	static const char *const members[] = { "way", "url", "state" };
+	auto_(table) t = table_new(titles);
 	size_t i;
-	json_t *url;
+	json_t *way;
 	const char *host = host_url(w, listen);
 	term_printf("\n");
 	if (host)
-		term_printf("OpenAI API:    %s/v1\n", host);
-	json_array_foreach(listen, i, url)
+		term_printf("OpenAI API:    %s/v1\n\n", host);
+	json_array_foreach(ways, i, way)
 	{
-		if (json_is_string(url))
-			term_printf("%s%s\n",
-				    i ? "               " : "Listening on:  ",
-				    json_string_value(url));
+		for (size_t k = 0; k < ARRAY_LEN(members); k++)
+			table_put(t, str_of(json_string_value(json_object_get(
+					     way, members[k]))));
 	}
+	return json_array_size(ways) ? table_print(t, e) : 0;
 }
 
 static void show_json(const struct where *w, json_t *backends,
-		      const json_t *listen)
+		      const json_t *listen, json_t *ways)
 {
 	const char *host = host_url(w, listen);
 	auto_free char *inside = xasprintf(
@@ -99,12 +105,22 @@ static void show_json(const struct where *w, json_t *backends,
 	auto_free char *outside =
 		host ? xasprintf("%s/v1/", host) : xstrdup("");
 	auto_json *all = json_pack(
-		"{s:b,s:o,s:s,s:s,s:s}", "running", backends != NULL,
+		"{s:b,s:o,s:s,s:s,s:s,s:O}", "running", backends != NULL,
 		"backends", backends ? json_incref(backends) : json_object(),
 		"kind", where_engine(w), "endpoint", inside, "endpointHost",
-		outside);
+		outside, "ways", ways);
 	auto_free char *text = json_text(all);
 	term_printf("%s\n", text);
+}
+
+/* A server elsewhere has ways in that are not this machine's. */
+static json_t *find_ways(const struct where *w, const json_t *listen)
+{
+	__attribute__((cleanup(connection_fini))) struct connection c = { 0 };
+	struct err unused;
+	if (w->kind == WHERE_HOST)
+		return waysin_told(listen);
+	return waysin_list(listen, connection_read(&c, &unused) ? NULL : &c);
 }
 
 int cmd_status(const struct cmd_line *in, struct err *e)
@@ -123,8 +139,9 @@ int cmd_status(const struct cmd_line *in, struct err *e)
 	    call_json(c, "GET", "/version", STR(""), &version, &unused))
 		version = NULL;
 	const json_t *listen = json_object_get(version, "listen");
+	auto_json *ways = find_ways(call_where(c), listen);
 	if (as_json)
-		show_json(call_where(c), backends, listen);
+		show_json(call_where(c), backends, listen, ways);
 	else
 		term_printf("Docker Model Runner is %srunning\n",
 			    failed ? "not " : "");
@@ -133,6 +150,5 @@ int cmd_status(const struct cmd_line *in, struct err *e)
 	term_printf("\n");
 	if (show_engines(backends, e))
 		return -1;
-	show_ways_in(call_where(c), listen);
-	return 0;
+	return show_ways_in(call_where(c), listen, ways, e);
 }

@@ -6,6 +6,18 @@
 #define END { 0 }
 
 static const struct cmd_flag none[] = { END };
+static const struct cmd_flag connect[] = {
+	FLAG("address", 0, TEXT, "IP", "The address that containers reach"),
+	FLAG("docker-host", 0, TEXT, "PATH", "The socket of another Docker Engine"),
+	FLAG("dry-run", 0, BOOL, NULL, "Only say what would be done"),
+	FLAG("modeld", 0, TEXT, "PATH", "The socket of the modeld that is meant"),
+	FLAG("no-socket", 0, BOOL, NULL, "Leave the Docker socket to Docker"),
+	END
+};
+static const struct cmd_flag disconnect[] = {
+	FLAG("dry-run", 0, BOOL, NULL, "Only say what would be done"),
+	END
+};
 static const struct cmd_flag enable[] = {
 	FLAG("containers", 0, TEXT, "WHAT", "They may: off, inference or full"),
 	FLAG("tcp", 0, TEXT, "PORT", "Listen on this port of localhost, or off"),
@@ -13,6 +25,16 @@ static const struct cmd_flag enable[] = {
 };
 static const struct cmd_flag inspect[] = {
 	FLAG("openai", 0, BOOL, NULL, "Show it as the OpenAI API does"),
+	END
+};
+static const struct cmd_flag key[] = {
+	FLAG("classes", 0, TEXT, "LIST", "It may: infer, manage, inspect (infer)"),
+	FLAG("expires", 0, TEXT, "TIME", "Until when it works: 30d, 12h, a time"),
+	FLAG("file", 0, TEXT, "PATH", "The file of keys"),
+	FLAG("models", 0, TEXT, "LIST", "Only these; * is any text: ai/*"),
+	FLAG("parallel", 0, INT, "N", "Requests open at the same time"),
+	FLAG("requests-per-minute", 0, INT, "N", "Requests in a minute"),
+	FLAG("tokens-per-minute", 0, INT, "N", "Tokens in a minute"),
 	END
 };
 static const struct cmd_flag list[] = {
@@ -33,6 +55,12 @@ static const struct cmd_flag package[] = {
 	FLAG("gguf", 0, TEXT, "PATH", "The model; of a split one, the first file"),
 	FLAG("license", 'l', TEXT, "PATH", "License to add; may be repeated"),
 	FLAG("mmproj", 0, TEXT, "PATH", "Multimodal projector (GGUF) to add"),
+	END
+};
+static const struct cmd_flag requests[] = {
+	FLAG("follow", 'f', BOOL, NULL, "Show new requests as they end"),
+	FLAG("include-existing", 0, BOOL, NULL, "With --follow: those before, too"),
+	FLAG("model", 0, TEXT, "MODEL", "Only those to this model"),
 	END
 };
 static const struct cmd_flag rm[] = {
@@ -64,8 +92,12 @@ static const struct cmd_flag unload[] = {
 const struct cmd commands_table[] = {
 	CMD("completion", NULL, "bash|zsh|fish", "Write the completion script for a shell",
 	    1, 1, SHELL, none, cmd_completion),
+	CMD("connect", NULL, "", "Let containers and the Docker socket reach models",
+	    0, 0, NOTHING, connect, cmd_connect),
 	CMD("df", NULL, "", "Show the disk space that models and engines take",
 	    0, 0, NOTHING, none, cmd_df),
+	CMD("disconnect", NULL, "", "Undo what connect did",
+	    0, 0, NOTHING, disconnect, cmd_disconnect),
 	CMD("doctor", NULL, "", "Look for what is wrong, and say what to do",
 	    0, 0, NOTHING, none, cmd_doctor),
 	CMD("enable", NULL, "", "Change a setting of the server, for good",
@@ -74,6 +106,8 @@ const struct cmd commands_table[] = {
 	    0, 1, COMMAND, none, cmd_help),
 	CMD("inspect", NULL, "MODEL", "Show everything about a model, as JSON",
 	    1, 1, MODEL, inspect, cmd_inspect),
+	CMD("key", NULL, "(add NAME | list | rm NAME)", "Make, list or remove API keys",
+	    1, 2, NOTHING, key, cmd_key),
 	CMD("list", "ls", "[MODEL]", "List the models that are here",
 	    0, 1, MODEL, list, cmd_list),
 	CMD("logs", NULL, "", "Show the server's and the engines' last lines",
@@ -82,6 +116,8 @@ const struct cmd commands_table[] = {
 	    1, 1, NOTHING, package, cmd_package),
 	CMD("ps", NULL, "", "List the models that are loaded",
 	    0, 0, NOTHING, none, cmd_ps),
+	CMD("requests", NULL, "", "Show the last requests to models, and their answers",
+	    0, 0, NOTHING, requests, cmd_requests),
 	CMD("rm", NULL, "MODEL...", "Remove models or names of models",
 	    1, CMD_MANY, MODELS, rm, cmd_rm),
 	CMD("run", NULL, "MODEL [PROMPT]", "Ask a model, or chat with it",

@@ -15,15 +15,19 @@ must_use int commands_find(const char *name, const struct cmd **out,
 must_use int commands_put_help(struct buf *out);
 
 int cmd_completion(const struct cmd_line *in, struct err *e);
+int cmd_connect(const struct cmd_line *in, struct err *e);
 int cmd_df(const struct cmd_line *in, struct err *e);
+int cmd_disconnect(const struct cmd_line *in, struct err *e);
 int cmd_doctor(const struct cmd_line *in, struct err *e);
 int cmd_enable(const struct cmd_line *in, struct err *e);
 int cmd_help(const struct cmd_line *in, struct err *e);
 int cmd_inspect(const struct cmd_line *in, struct err *e);
+int cmd_key(const struct cmd_line *in, struct err *e);
 int cmd_list(const struct cmd_line *in, struct err *e);
 int cmd_logs(const struct cmd_line *in, struct err *e);
 int cmd_package(const struct cmd_line *in, struct err *e);
 int cmd_ps(const struct cmd_line *in, struct err *e);
+int cmd_requests(const struct cmd_line *in, struct err *e);
 int cmd_rm(const struct cmd_line *in, struct err *e);
 int cmd_run(const struct cmd_line *in, struct err *e);
 int cmd_status(const struct cmd_line *in, struct err *e);

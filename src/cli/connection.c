@@ -91,7 +91,9 @@ static int read_settings(struct connection *c, struct err *e)
 	};
 	auto_buf struct buf out;
 	buf_init(&out, SETTINGS_BYTES);
-	const char *const argv[] = { c->program, "settings", NULL };
+	const char *const argv[] = { c->program, "settings",
+				     c->config ? "--config" : NULL, c->config,
+				     NULL };
 	int got = tool_run(argv, LOOK_MS, &out, e);
 	if (got < 0)
 		return -1;
@@ -117,15 +119,27 @@ static int read_settings(struct connection *c, struct err *e)
 	return 0;
 }
 
-int connection_read(struct connection *c, struct err *e)
+static int read_all(struct connection *c, const char *config, struct err *e)
 {
-	*c = (struct connection){ .program = tool_find_own("modeld-docker") };
+	*c = (struct connection){ .program = tool_find_own("modeld-docker"),
+				  .config = config };
 	if (!c->program)
 		return CONNECTION_ABSENT;
 	if (read_settings(c, e))
 		return -1;
 	connection_look(c);
 	return 0;
+}
+
+int connection_read(struct connection *c, struct err *e)
+{
+	return read_all(c, NULL, e);
+}
+
+int connection_read_defaults(struct connection *c, struct err *e)
+{
+	/* A file that is not there is no error of modeld-docker's. */
+	return read_all(c, CONNECTION_RUN_DIR "/no-settings", e);
 }
 
 void connection_fini(struct connection *c)

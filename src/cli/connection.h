@@ -12,8 +12,9 @@
 #define CONNECTION_RUN_DIR "/run/modeld-docker"
 
 struct connection {
-	char *program;	  /* owned; modeld-docker */
-	json_t *settings; /* owned; what its "settings" prints */
+	char *program;	    /* owned; modeld-docker */
+	const char *config; /* its --config, or NULL: the usual file */
+	json_t *settings;   /* owned; what its "settings" prints */
 	/* Of the settings, borrowed. */
 	const char *address, *address6, *name, *docker, *engine, *listen,
 		*modeld, *netns, *device, *hosts, *user;
@@ -27,6 +28,8 @@ enum connection_outcome { CONNECTION_ABSENT = 1 };
 
 /* CONNECTION_ABSENT: modeld-docker is not installed. */
 must_use int connection_read(struct connection *c, struct err *e);
+/* The same with the defaults, where the file cannot be read. */
+must_use int connection_read_defaults(struct connection *c, struct err *e);
 void connection_fini(struct connection *c);
 /* Looks again whether it is on. */
 void connection_look(struct connection *c);

@@ -267,14 +267,17 @@ def test_df_and_status_in_dockers_format(against):
         "llama.cpp  Running        llama.cpp unknown  \n"
         "vllm       Not Installed  binary not found   \n"
         "mlx        Installing                        \n\n"
-        f"OpenAI API:    {server.url}/v1\n"
-        "Listening on:  http://127.0.0.1:7\n"
-        "               unix:/x\n")
+        f"OpenAI API:    {server.url}/v1\n\n"
+        "WAY IN  URL                 STATE      \n"
+        "host    http://127.0.0.1:7  listening  \n"
+        "socket  unix:/x             listening  \n")
     assert json.loads(cli.out("status", "--json")) == {
         "running": True, "kind": "Docker Engine (Manual Install)",
         "backends": {"vllm": "Not Installed: binary not found",
                      "llama.cpp": "Running: llama.cpp unknown", "mlx": "Installing"},
-        "endpoint": server.url + "/v1/", "endpointHost": server.url + "/v1/"}
+        "endpoint": server.url + "/v1/", "endpointHost": server.url + "/v1/",
+        "ways": [{"way": "host", "url": "http://127.0.0.1:7", "state": "listening"},
+                 {"way": "socket", "url": "unix:/x", "state": "listening"}]}
 
 
 def test_names_are_escaped_and_cannot_steer_the_request(against):

@@ -1,0 +1,133 @@
+#include "cli/undo.h"
+#include "base/buf.h"
+#include "cli/background.h"
+#include "cli/connection.h"
+#include "cli/term.h"
+#include "cli/tool.h"
+#include "cli/units.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define STOP_MS 60000
+#define STEP_MS 60000
+#define AGAIN_MS 10000
+#define LOOK_MS 200
+#define OUTPUT_BYTES 65536
+#define HOSTS_BYTES (4u << 20)
+#define HOSTS_MARK "# modeld"
+
+/* What there was, to say so when it has gone. */
+struct found {
+	bool socket, name, address;
+};
+
+static bool has_line(const char *path, const char *name)
+{
+	auto_buf struct buf text;
+	char piece[4096];
+	ssize_t n;
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	buf_init(&text, HOSTS_BYTES);
+	while (fd >= 0 && (n = read(fd, piece, sizeof piece)) > 0)
+		if (buf_put(&text, piece, (size_t)n))
+			break;
+	return text.p && strstr(text.p, name) && strstr(text.p, HOSTS_MARK);
+}
+
+static struct found look(const struct connection *c)
+{
+	auto_free char *netns = xasprintf("/run/netns/%s", c->netns);
+	return (struct found){
+		.socket = access(c->engine, F_OK) == 0,
+		.name = has_line(c->hosts, c->name),
+		.address = access(netns, F_OK) == 0,
+	};
+}
+
+static int clean_once(const struct connection *c, const char *const step[2],
+		      struct err *e)
+{
+	const char *argv[6] = { c->program, step[0] };
+	auto_buf struct buf out;
+	size_t n = 2;
+	buf_init(&out, OUTPUT_BYTES);
+	if (step[1])
+		argv[n++] = step[1];
+	if (c->config) {
+		argv[n++] = "--config";
+		argv[n++] = c->config;
+	}
+	int got = tool_run(argv, STEP_MS, &out, e);
+	if (got <= 0)
+		return got;
+	struct str last = tool_last_line(buf_str(&out));
+	return err_set(e, ERR_SYSTEM, "%.*s", STR_ARG(last));
+}
+
+/* A helper that was killed may still be cleaning up, and holds its lock. */
+static int clean(const struct connection *c, const char *const step[2],
+		 struct err *e)
+{
+	int failed = clean_once(c, step, e);
+	for (int ms = 0; failed && ms < AGAIN_MS; ms += LOOK_MS) {
+		poll(NULL, 0, LOOK_MS);
+		failed = clean_once(c, step, e);
+	}
+	return failed;
+}
+
+static int stop(struct connection *c, struct err *e)
+{
+	if (c->has_systemd) {
+		bool was_on = c->is_on;
+		struct err unused;
+		/* Units that are not installed cannot run. */
+		if (units_check_installed(&unused))
+			return 0;
+		if (units_stop(e))
+			return -1;
+		if (was_on)
+			term_printf("helper          " CONNECTION_TARGET
+				    " is stopped and disabled\n");
+	}
+	if (!c->pid)
+		return 0;
+	if (background_stop(c->pid, STOP_MS, e))
+		return -1;
+	term_printf("helper          stopped, process %d\n", c->pid);
+	return 0;
+}
+
+int undo_all(struct connection *c, bool is_dry, struct err *e)
+{
+	struct found before = look(c);
+	struct err why;
+	int failed = 0;
+	if (!c->is_on && !before.socket && !before.name && !before.address)
+		term_printf("nothing is connected\n");
+	if (is_dry) {
+		if (c->is_on)
+			term_printf("helper          would be stopped\n");
+		return 0;
+	}
+	failed |= stop(c, e);
+	/* Each is tried, whatever the one before said; the first error stays.
+	 * The order is that of connecting.md. */
+	static const char *const steps[][2] = { { "release", NULL },
+						{ "names", "remove" },
+						{ "net", "down" } };
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		if (clean(c, steps[i], failed ? &why : e))
+			failed = -1;
+	struct found after = look(c);
+	if (before.socket && !after.socket)
+		term_printf("Docker socket   is Docker Engine's own again\n");
+	if (before.name && !after.name)
+		term_printf("name            is out of all hosts files\n");
+	if (before.address && !after.address)
+		term_printf("address         is gone\n");
+	return failed;
+}
