@@ -125,12 +125,12 @@ static void on_request(void *ctx, struct http_exchange *x)
 		return;
 	}
 	note->row = (size_t)(m.route - rows);
+	if (m.route->access != ACCESS_OPEN)
+		caller_identify(caller);
 	note->is_audited = m.route->access == ACCESS_MANAGE;
 	if (!admit_request(api, x, (enum access_class)m.route->access,
 			   &note->admit))
 		return;
-	if (m.route->access != ACCESS_OPEN)
-		caller_identify(caller);
 	m.route->handler(api, x, &m);
 }
 

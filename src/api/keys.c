@@ -38,10 +38,8 @@ struct keys {
 
 static void key_free(struct key *k)
 {
-	struct keyfile one = { xcalloc(1, sizeof k->is), 1 };
 	list_remove(&k->link);
-	one.keys[0] = k->is;
-	keyfile_fini(&one);
+	keyfile_key_fini(&k->is);
 	free(k);
 }
 

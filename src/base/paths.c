@@ -65,6 +65,13 @@ char *paths_config(void)
 		   : xasprintf("%s/.config/modeld/config.json", home());
 }
 
+char *paths_keys(void)
+{
+	auto_free char *config = paths_config();
+	return xasprintf("%.*skeys.json",
+			 (int)(strrchr(config, '/') + 1 - config), config);
+}
+
 bool paths_is_system(void)
 {
 	return geteuid() == 0 || xdg("STATE_DIRECTORY");

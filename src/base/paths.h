@@ -25,6 +25,8 @@ char *paths_store(void) must_use;
 /* config.json in what systemd gives a unit ($CONFIGURATION_DIRECTORY), in
  * /etc/modeld, or in modeld/ of $XDG_CONFIG_HOME. */
 char *paths_config(void) must_use;
+/* keys.json beside it. */
+char *paths_keys(void) must_use;
 /* The daemon's certificates: in the folder that systemd gives it,
  * /var/lib/modeld for root, else Docker Model Runner's place, which is the
  * second one. */

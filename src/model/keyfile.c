@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -11,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The group of the service's account, which is not root's. */
+#define READERS "modeld"
 /* What a limit may be: enough for anybody, and far from overflowing. */
 #define RATE_MAX 1000000000
 
@@ -21,7 +24,7 @@ static const struct {
 		{ "manage", KEYFILE_MANAGE },
 		{ "inspect", KEYFILE_INSPECT } };
 
-static void key_fini(struct keyfile_key *k)
+void keyfile_key_fini(struct keyfile_key *k)
 {
 	for (char **m = k->models; m && *m; m++)
 		free(*m);
@@ -32,7 +35,7 @@ static void key_fini(struct keyfile_key *k)
 void keyfile_fini(struct keyfile *f)
 {
 	for (size_t i = 0; i < f->n; i++)
-		key_fini(&f->keys[i]);
+		keyfile_key_fini(&f->keys[i]);
 	free(f->keys);
 	*f = (struct keyfile){ 0 };
 }
@@ -113,7 +116,7 @@ int keyfile_parse_models(struct str list, char ***out, struct err *e)
 	size_t n = 0;
 	while (str_split(&list, ',', &piece))
 		if (add_model(&k.models, &n, str_trim(piece), e)) {
-			key_fini(&k);
+			keyfile_key_fini(&k);
 			return -1;
 		}
 	*out = k.models;
@@ -343,7 +346,7 @@ bool keyfile_remove(struct keyfile *f, const char *name)
 	for (size_t i = 0; i < f->n; i++) {
 		if (strcmp(f->keys[i].name, name))
 			continue;
-		key_fini(&f->keys[i]);
+		keyfile_key_fini(&f->keys[i]);
 		f->n--;
 		memmove(f->keys + i, f->keys + i + 1,
 			(f->n - i) * sizeof *f->keys);
@@ -369,7 +372,7 @@ int keyfile_parse(struct str text, struct keyfile *out, struct err *e)
 	{
 		struct keyfile_key k;
 		if (read_key(obj, &k, e) || keyfile_add(out, &k, e)) {
-			key_fini(&k);
+			keyfile_key_fini(&k);
 			keyfile_fini(out);
 			return -1;
 		}
@@ -481,10 +484,15 @@ static int fill(int fd, int folder, const char *path, struct str text,
 {
 	struct stat st;
 	mode_t mode = 0600;
+	const struct group *readers = NULL;
 	if (stat(path, &st) == 0)
 		mode = st.st_mode & 0660;
 	else if (fstat(folder, &st))
 		return err_sys(e, "write %s", path);
+	else if (geteuid() == 0 && (readers = getgrnam(READERS)))
+		mode = 0640;
+	if (readers)
+		st.st_gid = readers->gr_gid;
 	if (geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid))
 		return err_sys(e, "write %s", path);
 	if (fchmod(fd, mode) || write(fd, text.p, text.n) != (ssize_t)text.n ||

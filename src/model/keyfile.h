@@ -49,10 +49,12 @@ must_use int keyfile_parse(struct str text, struct keyfile *out, struct err *e);
  * *out with keyfile_fini() in every case. */
 must_use int keyfile_read(const char *path, struct keyfile *out, struct err *e);
 void keyfile_fini(struct keyfile *f);
+void keyfile_key_fini(struct keyfile_key *k);
 
 /* Reads the file, lets `fn` change what is in it, and puts it in the file's
- * place at once, under a lock that keeps other writers out. A new file gets
- * mode 0600 and belongs to the folder's owner, an old one keeps what it has. */
+ * place at once, under a lock that keeps other writers out. A new file belongs
+ * to the folder's owner and can be read by nobody else, but by the service's
+ * group where root writes it; an old one keeps what it has. */
 must_use int keyfile_change(const char *path,
 			    int (*fn)(void *ctx, struct keyfile *f,
 				      struct err *e),

@@ -4,6 +4,7 @@
  * LIMIT_DRAIN_MS; a second signal ends at once. */
 #include "modeld/daemon.h"
 #include "api/api.h"
+#include "api/keys.h"
 #include "api/routes.h"
 #include "base/limits.h"
 #include "engine/budget.h"
@@ -42,6 +43,7 @@ struct daemon {
 	struct engine_set engines;
 	struct engine *llama; /* in engines */
 	struct access access;
+	struct keys *keys; /* owned; in access when the options name a file */
 	struct api api;
 };
 
@@ -180,12 +182,38 @@ static void on_stop(uv_signal_t *signal, int number)
 	timer_start(&d->drain, 0);
 }
 
+/* The keys that the options name, if they do. */
+static int read_keys(const struct options *o, struct keyfile *out,
+		     struct err *e)
+{
+	*out = (struct keyfile){ 0 };
+	if (!options_has_keys(o))
+		return 0;
+	int got = keyfile_read(o->keys, out, e);
+	if (got == KEYFILE_ABSENT)
+		return err_set(e, ERR_USAGE,
+			       "there is no file of API keys %s; 'docker model "
+			       "key add NAME --file %s' makes it",
+			       o->keys, o->keys);
+	return got;
+}
+
+static void set_keys(struct daemon *d, struct keyfile *f)
+{
+	size_t n = f->n;
+	keys_set(d->keys, f, timer_now_ms(&d->loop));
+	d->access.keys = options_has_keys(d->options) ? d->keys : NULL;
+	if (d->access.keys)
+		log_info("API keys are needed on TCP count=%zu", n);
+}
+
 static void apply(struct daemon *d)
 {
 	const struct options *o = d->options;
 	bool is_off =
 		o->containers == OPTIONS_NONE || strcmp(o->helper, "off") == 0;
 	access_set_origins(&d->access, o->origins);
+	access_set_names(&d->access, o->names);
 	d->access.containers = (enum access_mode)o->containers;
 	d->api.shares_cache = o->share_cache;
 	if (!d->api.is_draining)
@@ -200,12 +228,15 @@ static void on_reload(uv_signal_t *signal, int number)
 {
 	struct daemon *d = signal->data;
 	struct options fresh;
+	struct keyfile keyfile = { 0 };
 	struct err e;
 	(void)number;
 	if (options_read(&fresh, d->argc, d->argv, &e) ||
+	    read_keys(&fresh, &keyfile, &e) ||
 	    certs_load(&d->certs, &fresh, &e) ||
 	    replace_engines(d, fresh.engines, &e)) {
 		log_error("settings not read again: %s", e.msg);
+		keyfile_fini(&keyfile);
 		options_fini(&fresh);
 		return;
 	}
@@ -213,6 +244,7 @@ static void on_reload(uv_signal_t *signal, int number)
 	options_fini(d->options);
 	*d->options = fresh;
 	log_set_level(fresh.log_level);
+	set_keys(d, &keyfile);
 	apply(d);
 	engine_llama_set_keep_alive(d->llama, fresh.keep_alive_ms);
 	log_info("settings read again");
@@ -241,7 +273,12 @@ static int start(struct daemon *d, struct err *e)
 {
 	struct api *api = &d->api;
 	size_t n_rows;
+	struct keyfile keyfile;
 	const struct route *rows = routes_table(&n_rows);
+	d->keys = keys_new();
+	if (read_keys(d->options, &keyfile, e))
+		return -1;
+	set_keys(d, &keyfile);
 	if (rundir_make(&d->rundir, e) ||
 	    store_open(d->options->store, &api->store, e))
 		return -1;
@@ -290,6 +327,7 @@ static void stop(struct daemon *d)
 	json_decref(d->api.listen);
 	json_decref(d->api.places);
 	access_fini(&d->access);
+	keys_free(d->keys);
 	rundir_fini(&d->rundir);
 	uv_loop_close(&d->loop);
 }

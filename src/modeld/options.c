@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/paths.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -65,16 +66,39 @@ static int set_tls_key(struct options *o, const char *text, struct err *e)
 	return replace_path(&o->tls_key, text, e);
 }
 
+bool options_is_loopback(const char *ip)
+{
+	return !strcmp(ip, "localhost") || !strcmp(ip, "::1") ||
+	       !strncmp(ip, "127.", 4);
+}
+
 static int set_bind(struct options *o, const char *text, struct err *e)
 {
-	if (strcmp(text, "localhost") != 0 && strcmp(text, "::1") != 0 &&
-	    strncmp(text, "127.", 4) != 0)
+	unsigned char ip[16];
+	if (strcmp(text, "localhost") != 0 &&
+	    inet_pton(AF_INET, text, ip) != 1 &&
+	    inet_pton(AF_INET6, text, ip) != 1)
 		return err_set(e, ERR_USAGE,
-			       "modeld has no API keys yet, so it listens on "
-			       "loopback only: localhost, 127.0.0.1 or ::1, "
-			       "not '%s'",
+			       "'%s' is not an address: localhost, 127.0.0.1, "
+			       "192.0.2.7, 0.0.0.0 or ::",
 			       text);
 	return replace(&o->bind, text);
+}
+
+static int set_keys(struct options *o, const char *text, struct err *e)
+{
+	return replace_path(&o->keys, text, e);
+}
+
+static int set_names(struct options *o, const char *text, struct err *e)
+{
+	size_t n = 1;
+	for (const char *p = text; *p; p++)
+		n += *p == ',';
+	if (n > LIMIT_NAMES)
+		return err_set(e, ERR_USAGE, "there may be %d names",
+			       LIMIT_NAMES);
+	return replace(&o->names, text);
 }
 
 static int set_socket(struct options *o, const char *text, struct err *e)
@@ -192,6 +216,11 @@ static int set_metrics(struct options *o, const char *text, struct err *e)
 	return set_switch(&o->metrics, text, e);
 }
 
+static int set_record(struct options *o, const char *text, struct err *e)
+{
+	return set_switch(&o->record, text, e);
+}
+
 static int set_share_cache(struct options *o, const char *text, struct err *e)
 {
 	return set_switch(&o->share_cache, text, e);
@@ -248,6 +277,10 @@ static const struct option_row {
 	    "certificate, PEM (made by an authority of this machine)"),
 	OPT("tls-key", "FILE", "MODEL_RUNNER_TLS_KEY", true, set_tls_key,
 	    "its key, PEM"),
+	OPT("keys", "FILE|off", NULL, true, set_keys,
+	    "API keys: with them, only local sockets need none (off)"),
+	OPT("names", "LIST", NULL, true, set_names,
+	    "names of this server that clients with a key may use"),
 	OPT("socket", "PATH|off", "MODEL_RUNNER_SOCK", true, set_socket,
 	    "Unix socket (modeld.sock in the runtime folder)"),
 	OPT("store", "DIR", "MODELS_PATH", true, set_store,
@@ -259,6 +292,8 @@ static const struct option_row {
 	    "(/run/modeld-docker/helper.sock)"),
 	OPT("share-cache", "on|off", NULL, true, set_share_cache,
 	    "all callers use one cache of prompts (off)"),
+	OPT("record", "on|off", NULL, true, set_record,
+	    "keep the last requests in memory, for GET /engines/requests (on)"),
 	OPT("llama", "PATH", NULL, true, set_llama,
 	    "the program modeld-llama"),
 	OPT("keep-alive", "TIME", NULL, true, set_keep_alive,
@@ -481,6 +516,17 @@ static char *default_llama(void)
 	return xasprintf("%s/../libexec/modeld/modeld-llama", self);
 }
 
+static int check_together(const struct options *o, struct err *e)
+{
+	if (options_is_loopback(o->bind) || options_has_keys(o))
+		return 0;
+	return err_set(e, ERR_USAGE,
+		       "--bind %s lets other machines in, and needs API keys: "
+		       "make one with 'docker model key add NAME', and name "
+		       "its file with --keys FILE",
+		       o->bind);
+}
+
 int options_read(struct options *o, int argc, char **argv, struct err *e)
 {
 	*o = (struct options){ .port = 12434,
@@ -494,6 +540,7 @@ int options_read(struct options *o, int argc, char **argv, struct err *e)
 			       .llama = default_llama(),
 			       .keep_alive_ms = 300000,
 			       .metrics = true,
+			       .record = true,
 			       .log_level = LOG_INFO,
 			       .ready_fd = -1,
 			       .config = paths_config() };
@@ -513,12 +560,19 @@ int options_read(struct options *o, int argc, char **argv, struct err *e)
 	if (read_flags(o, argc, argv, e) || read_file(o, names_file, e) ||
 	    read_environment(o, e) || read_flags(o, argc, argv, e))
 		return -1;
-	return 0;
+	return check_together(o, e);
+}
+
+bool options_has_keys(const struct options *o)
+{
+	return o->keys && strcmp(o->keys, "off") != 0;
 }
 
 void options_fini(struct options *o)
 {
 	free(o->bind);
+	free(o->keys);
+	free(o->names);
 	free(o->tls_cert);
 	free(o->tls_key);
 	free(o->socket);

@@ -10,6 +10,8 @@
 struct options {
 	int port;	/* 0: any free one; OPTIONS_PORT_OFF */
 	char *bind;	/* owned; "localhost" is 127.0.0.1 and ::1 */
+	char *keys;	/* owned; the file of API keys, "off" or NULL */
+	char *names;	/* owned; of this server, separated by commas */
 	int tls_port;	/* as port */
 	char *tls_cert; /* owned; NULL: made by tls_ca.h */
 	char *tls_key;	/* owned; NULL without tls_cert */
@@ -26,6 +28,7 @@ struct options {
 	int64_t keep_alive_ms; /* < 0: for ever */
 	uint64_t memory_bytes; /* 0: nine tenths of what there is */
 	bool metrics;
+	bool record; /* the last requests */
 	enum log_level log_level;
 	int ready_fd; /* -1: none */
 	/* The file's "engines", or NULL; owned. */
@@ -40,3 +43,6 @@ enum options_outcome { OPTIONS_DONE = 1 };
 must_use int options_read(struct options *o, int argc, char **argv,
 			  struct err *e);
 void options_fini(struct options *o);
+bool options_has_keys(const struct options *o);
+/* An address of this machine alone? */
+bool options_is_loopback(const char *ip);

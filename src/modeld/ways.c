@@ -107,7 +107,8 @@ int ways_port(const struct ways *w)
 static int open_tcp(struct ways *w, const struct place *p)
 {
 	struct err e;
-	auto_(way) way = new_way(w, ACCESS_HOST);
+	auto_(way) way = new_way(w, options_is_loopback(p->ip) ? ACCESS_HOST
+							       : ACCESS_OTHER);
 	if (listener_tcp(w->loop, p->ip, p->port, on_accept, way,
 			 &way->listener, &e)) {
 		log_error("does not listen: %s", e.msg);
@@ -143,12 +144,6 @@ static int open_unix(struct ways *w, const char *path)
 	return 0;
 }
 
-static bool is_loopback(const char *ip)
-{
-	return !strcmp(ip, "localhost") || !strcmp(ip, "::1") ||
-	       str_starts(str_of(ip), "127.");
-}
-
 static void put_place(struct place *out, size_t *n, const char *ip, int port,
 		      bool is_tls)
 {
@@ -161,7 +156,8 @@ static void put_place(struct place *out, size_t *n, const char *ip, int port,
 static void put_places(struct place *out, size_t *n, const char *bind, int port,
 		       bool is_tls)
 {
-	bool is_loop = is_loopback(bind), is_name = !strcmp(bind, "localhost");
+	bool is_loop = options_is_loopback(bind),
+	     is_name = !strcmp(bind, "localhost");
 	if (!is_name)
 		put_place(out, n, bind, port, is_tls);
 	if (is_name || (!is_loop && strcmp(bind, "0.0.0.0") != 0))
@@ -175,7 +171,7 @@ static void put_places(struct place *out, size_t *n, const char *bind, int port,
 static size_t places_of(const struct options *o, struct place out[PLACES_MAX])
 {
 	bool has_tls = o->tls_port != OPTIONS_PORT_OFF;
-	bool is_far = !is_loopback(o->bind);
+	bool is_far = !options_is_loopback(o->bind);
 	size_t n = 0;
 	if (is_far && !has_tls && o->port != OPTIONS_PORT_OFF)
 		log_warn("keys and questions travel in plain text: tls-port "
