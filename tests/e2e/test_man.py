@@ -37,3 +37,15 @@ def test_the_cli_page_has_every_command_and_its_flags():
     for name, section in sections.items():
         flags = options(said("docker-model", name, "--help")) - {"--help"}
         assert options(section) == flags, name
+
+
+def test_modeld_dockers_page_has_every_command_and_their_options():
+    text = page("modeld-docker.8")
+    commands = re.findall(r"^  ([a-z]+) ", said("modeld-docker", "--help"), re.M)
+    section = re.search(r"^\.SH COMMANDS(.*?)^\.SH", text, re.M | re.S)[1]
+    assert set(commands) == set(re.findall(r"^\.TP\n\.BR? \"?([a-z]+)", section, re.M))
+    flags = set()
+    for name in commands:
+        flags |= options(said("modeld-docker", name, "--help"))
+    assert flags - {"--version"} == options(
+        re.search(r"^\.SH OPTIONS(.*?)^\.SH", text, re.M | re.S)[1]) - {"--version", "--now"}
