@@ -24,6 +24,7 @@ static const struct route rows[] = {
 	ROUTE(MANAGE,  POST,   "/models/load",          models_load),
 	ROUTE(MANAGE,  POST,   "/models/{name...}/tag", models_tag),
 	ROUTE(MANAGE,  POST,   "/models/{name...}",     models_action),
+	ROUTE(MANAGE,  GET,    "/models/{name...}/export", models_export),
 	ROUTE(INFER,   GET,    "/models/{name...}",     models_inspect),
 	ROUTE(MANAGE,  DELETE, "/models/{name...}",     models_delete),
 

@@ -44,6 +44,8 @@ void models_inspect(void *app, struct http_exchange *x,
 		    const struct route_match *m);
 void models_load(void *app, struct http_exchange *x,
 		 const struct route_match *m);
+void models_export(void *app, struct http_exchange *x,
+		   const struct route_match *m);
 void models_tag(void *app, struct http_exchange *x,
 		const struct route_match *m);
 void models_delete(void *app, struct http_exchange *x,

@@ -1,4 +1,5 @@
 #include "model/load.h"
+#include "base/json.h"
 #include "model/tar.h"
 #include "oci/blob.h"
 
@@ -6,8 +7,9 @@ struct load {
 	struct store *store;
 	struct tar *tar;     /* owned */
 	struct blob *blob;   /* owned; the one that is coming, or NULL */
-	bool is_manifest;    /* the entry that is coming is the manifest */
+	struct buf *text;    /* where the entry that is coming goes, or NULL */
 	struct buf manifest; /* empty until it came */
+	struct buf index;    /* of an OCI image layout; the same */
 	uint64_t left;	     /* bytes of the blob that have not come */
 };
 
@@ -17,6 +19,7 @@ struct load *load_new(struct store *s)
 	l->store = s;
 	l->tar = tar_new();
 	buf_init(&l->manifest, LIMIT_MANIFEST_BYTES);
+	buf_init(&l->index, LIMIT_MANIFEST_BYTES);
 	return l;
 }
 
@@ -27,6 +30,7 @@ void load_free(struct load *l)
 	tar_free(l->tar);
 	blob_free(l->blob);
 	buf_fini(&l->manifest);
+	buf_fini(&l->index);
 	free(l);
 }
 
@@ -62,7 +66,7 @@ static int begin_entry(struct load *l, const struct tar_entry *entry,
 	struct str name = str_of(entry->name);
 	while (str_starts(name, "./"))
 		name = str_tail(name, 2);
-	l->is_manifest = false;
+	l->text = NULL;
 	if (leaves_folder(name))
 		return err_set(e, ERR_INVALID,
 			       "the archive holds the path \"%.*s\"",
@@ -72,17 +76,18 @@ static int begin_entry(struct load *l, const struct tar_entry *entry,
 	if (str_starts(name, blobs))
 		return begin_blob(l, str_tail(name, sizeof blobs - 1),
 				  entry->bytes, e);
-	if (!str_eq(name, "manifest.json"))
-		return 0; /* none of ours */
-	if (l->manifest.n)
+	if (str_eq(name, "manifest.json"))
+		l->text = &l->manifest;
+	else if (str_eq(name, "index.json"))
+		l->text = &l->index;
+	if (l->text && l->text->n)
 		return err_set(e, ERR_INVALID, "the archive has two manifests");
-	l->is_manifest = true;
-	return 0;
+	return 0; /* others are none of ours */
 }
 
 static int take_data(struct load *l, struct str data, struct err *e)
 {
-	if (l->is_manifest && buf_put(&l->manifest, data.p, data.n))
+	if (l->text && buf_put(l->text, data.p, data.n))
 		return err_set(e, ERR_TOO_LARGE,
 			       "read manifest: it is larger than %u bytes",
 			       LIMIT_MANIFEST_BYTES);
@@ -123,11 +128,43 @@ int load_feed(struct load *l, struct str bytes, struct err *e)
 	}
 }
 
+/* The one manifest that an OCI image layout's index names; it came as a blob.
+ */
+static int manifest_of_index(struct load *l, struct err *e)
+{
+	auto_json *index = NULL;
+	struct str text = { 0 };
+	struct digest id;
+	if (json_parse(buf_str(&l->index), &index, e))
+		return err_wrap(e, "read index.json");
+	const json_t *all = json_object_get(index, "manifests");
+	if (json_array_size(all) != 1)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "read index.json: it must name one model, not "
+			       "%zu",
+			       json_array_size(all));
+	if (json_get_str(json_array_get(all, 0), "digest", &text, e))
+		return err_wrap(e, "read index.json");
+	if (digest_parse(text, &id, e))
+		return err_wrap(e, "read index.json");
+	/* `docker save` writes a manifest.json of its own beside it. */
+	buf_clear(&l->manifest);
+	int outcome = store_read_blob(l->store, &id, &l->manifest, e);
+	if (outcome == STORE_ABSENT)
+		return err_set(e, ERR_INVALID,
+			       "read manifest: the archive does not hold "
+			       "sha256:%s",
+			       id.hex);
+	return outcome;
+}
+
 int load_end(struct load *l, struct digest *out_id, struct err *e)
 {
 	if (!tar_is_whole(l->tar))
 		return err_set(e, ERR_INVALID,
 			       "model load interrupted: unexpected EOF");
+	if (l->index.n && manifest_of_index(l, e))
+		return -1;
 	if (!l->manifest.n)
 		return err_set(e, ERR_INVALID,
 			       "read manifest: manifest not found");

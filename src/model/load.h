@@ -1,5 +1,6 @@
 /* load.h - takes a model into the store from a tar that comes in pieces (the
- * body of POST /models/load).
+ * body of POST /models/load): Docker Model Runner's form, or an OCI image
+ * layout.
  *
  * Every blob is checked against the digest in its name before it gets that
  * name; the model appears in the index, without tags, only when all is right.

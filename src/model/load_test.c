@@ -222,6 +222,48 @@ static void two_manifests_and_missing_blobs_are_refused(void **state)
 	expect_wrong(f, &size, "larger than");
 }
 
+static void put_layout(struct buf *b, const char *manifest, int n)
+{
+	struct digest d = digest_of(str_of(manifest));
+	auto_free char *entry = xasprintf("{\"digest\":\"sha256:%s\"}", d.hex);
+	auto_free char *index =
+		xasprintf("{\"manifests\":[%s%s%s]}", n ? entry : "",
+			  n > 1 ? "," : "", n > 1 ? entry : "");
+	put_file(b, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}");
+	put_file(b, "index.json", index);
+	/* What `docker save` adds. */
+	put_file(b, "manifest.json", "[{\"Config\":null}]");
+	put_end(b);
+}
+
+static void an_oci_layout_comes_in_too(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+	struct digest id;
+	auto_free char *text = manifest("layer");
+	struct digest want = digest_of(str_of(text));
+	BUILD(b);
+	put_blob(&b, "layer");
+	put_blob(&b, CONFIG);
+	put_blob(&b, text);
+	put_layout(&b, text, 1);
+	if (load_pieces(f, &b, 700, &id, &e))
+		fail_msg("%s", e.msg);
+	assert_true(digest_eq(&id, &want));
+	assert_int_equal(n_models(f), 1);
+	BUILD(absent);
+	auto_free char *other = manifest("other");
+	put_layout(&absent, other, 1);
+	expect_wrong(f, &absent, "does not hold");
+	BUILD(two);
+	put_layout(&two, text, 2);
+	expect_wrong(f, &two, "must name one model, not 2");
+	BUILD(none);
+	put_layout(&none, text, 0);
+	expect_wrong(f, &none, "not 0");
+}
+
 #define TEST(name) \
 	cmocka_unit_test_setup_teardown(name, store_make, store_unmake)
 
@@ -230,6 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_model_comes_in_whatever_the_pieces),
 		TEST(the_manifest_may_come_first),
+		TEST(an_oci_layout_comes_in_too),
 		TEST(a_cut_archive_leaves_no_model),
 		TEST(wrong_contents_are_never_stored),
 		TEST(names_that_lead_elsewhere_are_refused),

@@ -1,7 +1,7 @@
 #include "model/package.h"
 #include "base/limits.h"
+#include "model/archive.h"
 #include "model/gguf.h"
-#include "model/tar.h"
 #include "oci/gojson.h"
 #include "oci/manifest.h"
 
@@ -17,13 +17,6 @@
 /* Instead of the file's own: see the header. */
 #define FILE_TIME "1970-01-01T00:00:00Z"
 
-/* A run of bytes of the tar: from memory, or from a file. */
-struct piece {
-	const char *p;	  /* NULL: from the file */
-	const char *path; /* of the file */
-	uint64_t n;
-};
-
 struct package {
 	struct arena arena; /* owns all texts */
 	struct manifest manifest;
@@ -31,12 +24,7 @@ struct package {
 	struct buf config;
 	struct buf text; /* of the manifest */
 	struct digest id;
-	struct piece *pieces;
-	size_t n_pieces;
-	size_t piece;	    /* the one to be read */
-	uint64_t at;	    /* in it */
-	int fd;		    /* owned; of its file, or -1 */
-	uint64_t tar_bytes; /* in all */
+	struct archive *tar;
 };
 
 /* ---- the layers ---- */
@@ -250,106 +238,6 @@ static int write_manifest(struct package *p, struct err *e)
 	return 0;
 }
 
-/* ---- the tar ---- */
-
-static void put_piece(struct package *p, struct piece piece)
-{
-	p->pieces[p->n_pieces++] = piece;
-	p->tar_bytes += piece.n;
-}
-
-static void put_header(struct package *p, const char *name, unsigned mode,
-		       uint64_t bytes)
-{
-	char *block = arena_alloc(&p->arena, TAR_BLOCK_BYTES);
-	tar_header(block, name, mode, bytes);
-	put_piece(p, (struct piece){ .p = block, .n = TAR_BLOCK_BYTES });
-}
-
-static void put_file(struct package *p, const char *name, struct piece contents)
-{
-	static const char zeros[TAR_BLOCK_BYTES];
-	size_t padding = (size_t)(-contents.n % TAR_BLOCK_BYTES);
-	put_header(p, name, 0666, contents.n);
-	put_piece(p, contents);
-	put_piece(p, (struct piece){ .p = zeros, .n = padding });
-}
-
-static void put_blob(struct package *p, const struct manifest_blob *b,
-		     struct piece contents)
-{
-	char name[100];
-	snprintf(name, sizeof name, "blobs/sha256/%s", b->digest.hex);
-	put_file(p, name, contents);
-}
-
-static void plan_tar(struct package *p)
-{
-	static const char end[2 * TAR_BLOCK_BYTES];
-	const struct manifest *m = &p->manifest;
-	/* Three pieces a file; two folders and the end. */
-	p->pieces = arena_alloc(&p->arena,
-				(3 * m->n_layers + 9) * sizeof *p->pieces);
-	put_header(p, "blobs/", 0755, 0);
-	put_header(p, "blobs/sha256/", 0755, 0);
-	for (size_t i = 0; i < m->n_layers; i++)
-		put_blob(p, &m->layers[i],
-			 (struct piece){ .path = p->paths[i],
-					 .n = m->layers[i].bytes });
-	put_blob(p, &m->config,
-		 (struct piece){ .p = p->config.p, .n = p->config.n });
-	put_file(p, "manifest.json",
-		 (struct piece){ .p = p->text.p, .n = p->text.n });
-	put_piece(p, (struct piece){ .p = end, .n = sizeof end });
-}
-
-static int read_piece(struct package *p, char *out, size_t cap, size_t *n,
-		      struct err *e)
-{
-	const struct piece *piece = &p->pieces[p->piece];
-	size_t want = (size_t)MIN(cap, piece->n - p->at);
-	ssize_t got;
-	if (piece->p) {
-		memcpy(out, piece->p + p->at, want);
-		*n = want;
-		return 0;
-	}
-	if (p->fd < 0 && open_file(piece->path, &p->fd, e))
-		return -1;
-	do
-		got = read(p->fd, out, want);
-	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return err_sys(e, "read %s", piece->path);
-	if (got == 0 && want)
-		return err_set(e, ERR_CONFLICT,
-			       "%s became shorter while it was packaged",
-			       piece->path);
-	*n = (size_t)got;
-	return 0;
-}
-
-int package_tar_read(struct package *p, void *buf, size_t cap, size_t *n,
-		     struct err *e)
-{
-	char *out = buf;
-	*n = 0;
-	while (*n < cap && p->piece < p->n_pieces) {
-		size_t got = 0;
-		if (read_piece(p, out + *n, cap - *n, &got, e))
-			return -1;
-		*n += got;
-		p->at += got;
-		if (p->at < p->pieces[p->piece].n)
-			continue;
-		base_closep(&p->fd);
-		p->fd = -1;
-		p->at = 0;
-		p->piece++;
-	}
-	return 0;
-}
-
 /* ---- the whole ---- */
 
 static void make_room(struct package *p, size_t n_layers)
@@ -365,7 +253,6 @@ int package_new(const struct package_options *o, struct package **out,
 	auto_(gguf) g = NULL;
 	auto_(package) p = xcalloc(1, sizeof *p);
 	struct shards shards = find_shards(o->gguf);
-	p->fd = -1;
 	arena_init(&p->arena);
 	if (shards.n + o->n_licences + 2 > LIMIT_LAYERS)
 		return err_set(e, ERR_INVALID,
@@ -375,7 +262,13 @@ int package_new(const struct package_options *o, struct package **out,
 	if (add_all_weights(p, o->gguf, shards, &g, e) || add_others(p, o, e) ||
 	    write_config(p, o, g, e) || write_manifest(p, e))
 		return -1;
-	plan_tar(p);
+	p->tar = archive_new(ARCHIVE_DOCKER,
+			     &(struct archive_contents){
+				     .m = &p->manifest,
+				     .manifest = buf_str(&p->text),
+				     .config = buf_str(&p->config),
+				     .paths = p->paths,
+			     });
 	*out = steal(&p);
 	return 0;
 }
@@ -387,7 +280,7 @@ void package_free(struct package *p)
 	arena_fini(&p->arena);
 	buf_fini(&p->config);
 	buf_fini(&p->text);
-	base_closep(&p->fd);
+	archive_free(p->tar);
 	free(p);
 }
 
@@ -398,5 +291,11 @@ const struct digest *package_id(const struct package *p)
 
 uint64_t package_tar_bytes(const struct package *p)
 {
-	return p->tar_bytes;
+	return archive_bytes(p->tar);
+}
+
+int package_tar_read(struct package *p, void *buf, size_t cap, size_t *n,
+		     struct err *e)
+{
+	return archive_read(p->tar, buf, cap, n, e);
 }

@@ -1,0 +1,21 @@
+/* export.h - a model of the store as a tar, to be carried elsewhere.
+ *
+ * One thread at a time; both functions block on the disk. A model that is
+ * deleted meanwhile makes export_read() fail. */
+#pragma once
+#include "model/archive.h"
+#include "oci/store.h"
+
+struct export;
+
+/* Borrows the store. May give STORE_ABSENT. */
+must_use int export_new(struct store *s, const struct digest *id,
+			enum archive_form form, struct export **out,
+			struct err *e);
+void export_free(struct export *x);
+BASE_AUTO(export);
+
+/* As archive.h has them. */
+uint64_t export_bytes(const struct export *x);
+must_use int export_read(struct export *x, void *buf, size_t cap, size_t *n,
+			 struct err *e);
