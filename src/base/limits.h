@@ -126,6 +126,16 @@
 /* Names that --names may list. */
 #define LIMIT_NAMES 64
 
+/* What is remembered of requests to models, with their answers: so much of each
+ * body, so many of a model, so many models, all of it. Docker Model Runner
+ * keeps 10 whole ones of every model. */
+#define LIMIT_RECORD_BODY_BYTES (1u << 20)
+#define LIMIT_RECORDS_PER_MODEL 10
+#define LIMIT_RECORD_MODELS 100
+#define LIMIT_RECORDER_BYTES (16u << 20)
+/* Who follows them, at one time. */
+#define LIMIT_RECORD_FOLLOWERS 16
+
 /* One answer of a model, and one request's parts. OpenAI allows 4 stop strings,
  * 128 tools, 300 biases, 20 top_logprobs and 2,048 inputs; clients of llama.cpp
  * use more stop strings. */
@@ -244,3 +254,9 @@
 #define LIMIT_WHO_PACE_MS 100
 #define LIMIT_WHO_WAITING 1024
 #define LIMIT_WHO_STRANGE 64
+/* News of the kernel come in bursts; they are met once. */
+#define LIMIT_NETWATCH_BURST_MS 20
+/* modeld must say hello to the helper within this; a listener that cannot be
+ * made is tried again so often. */
+#define LIMIT_SESSION_HELLO_MS 10000
+#define LIMIT_SESSION_RETRY_MS 250
