@@ -53,6 +53,8 @@
 #define LIMIT_CONNECTIONS 4096
 #define LIMIT_PIPELINED_BYTES LIMIT_HEAD_BYTES
 
+/* What a child can be given to read: less than a pipe holds. */
+#define LIMIT_CHILD_INPUT_BYTES 4096
 /* What is read at once of a model that is exported. */
 #define LIMIT_EXPORT_PIECE_BYTES (256u << 10)
 
