@@ -16,8 +16,8 @@
 
 /* RFC 5280, section 4.1.2.2: at most 20 bytes, positive. */
 #define SERIAL_BYTES 16
-/* One text of an extension: some 100 names. */
-#define EXTENSION_BYTES 8192
+/* One text of an extension: some 200 long names. */
+#define EXTENSION_BYTES (64u << 10)
 
 struct tls_cert {
 	X509 *cert;    /* owned */
@@ -81,8 +81,7 @@ static int put_names(struct buf *out, const char *const *names, bool is_limit)
 					   ? "/ffff:ffff:ffff:ffff:ffff:ffff:"
 					     "ffff:ffff"
 					   : "";
-		if (!is_name(*names) ||
-		    buf_printf(out, "%s%s%s:%s%s", out->n ? "," : "",
+		if (buf_printf(out, "%s%s%s:%s%s", out->n ? "," : "",
 			       is_limit ? "permitted;" : "",
 			       family == AF_UNSPEC ? "DNS" : "IP", *names,
 			       is_limit ? mask : ""))
@@ -159,9 +158,22 @@ static bool fill(X509 *cert, EVP_PKEY *key, const struct tls_cert_wish *w)
 			 EVP_sha256());
 }
 
+static int check_names(const char *const *names, struct err *e)
+{
+	for (; names && *names; names++)
+		if (!is_name(*names))
+			return err_set(e, ERR_INVALID,
+				       "'%s' is no name that a certificate can "
+				       "have",
+				       *names);
+	return 0;
+}
+
 int tls_cert_new(const struct tls_cert_wish *wish, struct tls_cert **out,
 		 struct err *e)
 {
+	if (check_names(wish->names, e) || check_names(wish->may_sign, e))
+		return -1;
 	auto_(tls_cert) c = xcalloc(1, sizeof *c);
 	ERR_clear_error();
 	c->key = EVP_EC_gen("P-256");

@@ -1,4 +1,6 @@
 #include "modeld/certs.h"
+#include "base/arena.h"
+#include "base/limits.h"
 #include "base/paths.h"
 #include "io/tls_ca.h"
 #include "modeld/rundir.h"
@@ -14,24 +16,22 @@
 /* How often it is looked whether a certificate is near its end. */
 #define LOOK_MS (12 * 3600 * 1000u)
 #define WARN_S (14 * 86400)
-/* Of one certificate; a machine with more addresses names one by --bind. */
-#define NAMES_MAX 64
+/* Of one certificate: --names has up to LIMIT_NAMES; a machine with more
+ * addresses than the rest names one by --bind. */
+#define NAMES_MAX (LIMIT_NAMES + 64)
 #define CA_BYTES 16384
 
-/* The names of one certificate; addresses of this machine are copied. */
+/* The names of one certificate. */
 struct names {
-	const char *list[NAMES_MAX + 1];
+	const char *list[NAMES_MAX + 1]; /* ends with NULL */
 	size_t n;
-	char texts[NAMES_MAX][INET6_ADDRSTRLEN];
+	struct arena arena; /* owns them */
 };
 
-static void add(struct names *to, const char *name)
+static void add(struct names *to, struct str name)
 {
-	if (to->n == NAMES_MAX)
-		return;
-	snprintf(to->texts[to->n], sizeof to->texts[0], "%s", name);
-	to->list[to->n] = to->texts[to->n];
-	to->n++;
+	if (name.n && to->n < NAMES_MAX)
+		to->list[to->n++] = arena_str(&to->arena, name);
 }
 
 /* Public addresses come and go, and our authority is not to vouch for them. */
@@ -61,7 +61,7 @@ static void add_addresses(struct names *to)
 		else
 			uv_ip6_name(&all[i].address.address6, text,
 				    sizeof text);
-		add(to, text);
+		add(to, str_of(text));
 	}
 	uv_free_interface_addresses(all, n);
 }
@@ -73,28 +73,36 @@ static void name_all(struct names *to, const struct options *o)
 					      "host.docker.internal",
 					      "127.0.0.1", "::1" };
 	for (size_t i = 0; i < ARRAY_LEN(always); i++)
-		add(to, always[i]);
+		add(to, str_of(always[i]));
+	struct str more = str_of(o->names), name;
+	while (str_split(&more, ',', &name))
+		add(to, str_trim(name));
 	if (!strcmp(o->bind, "0.0.0.0") || !strcmp(o->bind, "::"))
 		add_addresses(to);
 	else if (strcmp(o->bind, "localhost") && !strchr(o->bind, '%'))
-		add(to, o->bind); /* a zone is no part of a certificate */
+		add(to,
+		    str_of(o->bind)); /* a zone is no part of a certificate */
 }
 
 /* ---- the authority of this machine ---- */
 
-/* For those who cannot look into the folder, which are most. */
+/* For those who cannot look into the folder, which are most. Not where anybody
+ * may put files: what lies there is not believed either. */
 static int publish(const char *folder, const char *socket, struct err *e)
 {
 	char text[CA_BYTES];
 	auto_free char *from = xasprintf("%s/ca.crt", folder);
 	auto_free char *to = xstrdup(socket);
 	char *slash = strrchr(to, '/');
+	struct stat st;
 	if (!slash)
 		return 0;
 	*slash = '\0';
+	rundir_make_parents(socket);
+	if (stat(to, &st) < 0 || st.st_mode & S_IWOTH)
+		return 0;
 	auto_free char *path = xasprintf("%s/ca.crt", to);
 	auto_free char *other = xasprintf("%s/.ca.crt.new", to);
-	rundir_make_parents(path);
 	auto_close int in = open(from, O_RDONLY | O_CLOEXEC);
 	ssize_t n = in < 0 ? -1 : read(in, text, sizeof text);
 	if (n < 0)
@@ -116,9 +124,11 @@ static int use_own_authority(const struct options *o, char **cert, char **key,
 	auto_free char *folder = paths_certs();
 	auto_free char *ca = xasprintf("%s/ca.crt", folder);
 	struct names names = { .n = 0 };
+	arena_init(&names.arena);
 	name_all(&names, o);
 	rundir_make_parents(ca);
 	int r = tls_ca_ensure(folder, names.list, time(NULL), e);
+	arena_fini(&names.arena);
 	if (r < 0)
 		return -1;
 	if (r == TLS_CA_NEW)
@@ -131,7 +141,11 @@ static int use_own_authority(const struct options *o, char **cert, char **key,
 	*key = xasprintf("%s/server.key", folder);
 	if (strcmp(o->socket, "off") == 0 || !paths_is_system())
 		return 0;
-	return publish(folder, o->socket, e);
+	if (publish(folder, o->socket, e))
+		log_warn("clients do not find the authority's certificate "
+			 "error=\"%s\"",
+			 e->msg);
+	return 0;
 }
 
 /* ---- loading ---- */
