@@ -2,7 +2,8 @@
  * a folder in one of them. settle() opens the spots that are there and forgets
  * those that are gone or were replaced; it runs when something happened to one
  * of them, and every few seconds, since inotify does not see a file system
- * mounted over a folder. */
+ * mounted over a folder. No folder is held open, so that such a file system can
+ * be unmounted. */
 #include "docker/follow.h"
 #include "base/limits.h"
 #include "base/list.h"
@@ -33,7 +34,7 @@
 enum spot_id { ABOVE, ROOT, CONTAINERS, BUILDKIT, EXECUTOR, SPOTS };
 
 struct spot {
-	int fd; /* -1: it is not there */
+	char *path; /* owned; NULL: it is not there */
 	int wd;
 	dev_t dev;
 	ino_t ino;
@@ -178,13 +179,21 @@ static void pay(struct follow *f, struct folder *d, size_t bytes)
 		  d->id);
 }
 
-/* May drop the folder. */
+/* The folder at a spot; -1: it is not there. */
+static int open_at(const struct follow *f, enum spot_id id)
+{
+	const char *path = f->spots[id].path;
+	return path ? places_open(AT_FDCWD, path, true) : -1;
+}
+
 static void look(struct follow *f, struct folder *d)
 {
 	struct hosts_file_look done;
 	struct err e;
-	int r = places_apply(f->spots[CONTAINERS].fd, d->id, f->rule, &done,
-			     &e);
+	auto_close int dir = open_at(f, CONTAINERS);
+	if (dir < 0)
+		return; /* settle() comes to it */
+	int r = places_apply(dir, d->id, f->rule, &done, &e);
 	if (r < 0 && !d->is_blamed)
 		log_warn("the name is not given to a container "
 			 "container=%.12s error=\"%s\"",
@@ -200,7 +209,8 @@ static void look(struct follow *f, struct folder *d)
 /* Watches it and then looks. False: it is not there any more. */
 static bool listen_to(struct follow *f, struct folder *d)
 {
-	auto_close int fd = places_open(f->spots[CONTAINERS].fd, d->id, false);
+	auto_close int dir = open_at(f, CONTAINERS);
+	auto_close int fd = dir < 0 ? -1 : places_open(dir, d->id, false);
 	if (fd < 0)
 		return false;
 	d->wd = watch(f, fd, WRITTEN | SELF);
@@ -272,68 +282,80 @@ static void look_at_step(void *ctx, int dir, const char *name)
 static void close_spot(struct follow *f, enum spot_id id)
 {
 	struct spot *s = &f->spots[id];
-	if (s->fd < 0)
+	if (!s->path)
 		return;
 	if (s->wd >= 0)
 		inotify_rm_watch(f->inotify, s->wd);
-	close(s->fd);
-	*s = (struct spot){ .fd = -1, .wd = -1 };
+	free(s->path);
+	*s = (struct spot){ .wd = -1 };
 	if (id == CONTAINERS)
 		drop_all(f);
 }
 
-/* Opens it, if it is there and not open already; closes what was there before.
- * True if it was opened now. */
-static bool open_spot(struct follow *f, enum spot_id id, int dir,
-		      const char *name, uint32_t mask)
+/* Watches it, if it is there and is not watched already; forgets what was there
+ * before. True if it is new. */
+static bool open_spot(struct follow *f, enum spot_id id, const char *path,
+		      uint32_t mask)
 {
 	struct spot *s = &f->spots[id];
 	struct stat st;
-	int fd = places_open(dir, name, true);
-	if (fd < 0 || fstat(fd, &st) < 0 ||
-	    (s->fd >= 0 && (st.st_dev != s->dev || st.st_ino != s->ino)))
-		close_spot(f, id);
-	if (fd < 0 || s->fd >= 0) {
-		if (fd >= 0)
-			close(fd);
+	auto_close int fd = places_open(AT_FDCWD, path, true);
+	bool is_there = fd >= 0 && fstat(fd, &st) == 0;
+	if (is_there && s->path && s->wd >= 0 && st.st_dev == s->dev &&
+	    st.st_ino == s->ino)
 		return false;
-	}
-	*s = (struct spot){ fd, watch(f, fd, mask | SELF), st.st_dev,
+	close_spot(f, id);
+	if (!is_there)
+		return false;
+	*s = (struct spot){ xstrdup(path), watch(f, fd, mask | SELF), st.st_dev,
 			    st.st_ino };
 	return true;
 }
 
-/* The nearest folder above the root that is there; again if the next one came
- * while we were at it. */
+/* The nearest folder above the root that is there. */
 static void watch_above(struct follow *f)
 {
 	auto_free char *path = xstrdup(f->root);
 	char *slash;
 	while ((slash = strrchr(path, '/')) != NULL) {
-		slash[slash == path] = '\0';
-		open_spot(f, ABOVE, AT_FDCWD, path, APPEARS);
-		if (f->spots[ABOVE].fd >= 0 || slash == path)
+		bool is_top = slash == path;
+		slash[is_top] = '\0';
+		open_spot(f, ABOVE, path, APPEARS);
+		if (f->spots[ABOVE].path || is_top)
 			return;
 	}
 }
 
+static void each_at(struct follow *f, enum spot_id id,
+		    bool (*accept)(const char *name),
+		    void (*fn)(void *ctx, int dir, const char *name))
+{
+	auto_close int dir = open_at(f, id);
+	if (dir >= 0)
+		places_each(dir, accept, fn, f);
+}
+
 static void settle(struct follow *f)
 {
-	struct spot *s = f->spots;
+	auto_free char *containers =
+		xasprintf("%s/" PLACES_CONTAINERS, f->root);
+	auto_free char *buildkit = xasprintf("%s/" PLACES_BUILDKIT, f->root);
+	auto_free char *executor = xasprintf("%s/" PLACES_EXECUTOR, buildkit);
 	f->is_unsettled = false;
 	timer_start(&f->settling, SETTLE_MS);
-	open_spot(f, ROOT, AT_FDCWD, f->root, APPEARS);
-	if (s[ROOT].fd < 0) {
-		watch_above(f);
-		open_spot(f, ROOT, AT_FDCWD, f->root, APPEARS);
-	} else {
+	open_spot(f, ROOT, f->root, APPEARS);
+	if (f->spots[ROOT].path) {
 		close_spot(f, ABOVE);
+	} else {
+		watch_above(f);
+		/* It may have come while we were at it. */
+		open_spot(f, ROOT, f->root, APPEARS);
 	}
-	if (open_spot(f, CONTAINERS, s[ROOT].fd, PLACES_CONTAINERS, APPEARS))
-		places_each(s[CONTAINERS].fd, places_is_container, add, f);
-	open_spot(f, BUILDKIT, s[ROOT].fd, PLACES_BUILDKIT, APPEARS);
-	if (open_spot(f, EXECUTOR, s[BUILDKIT].fd, PLACES_EXECUTOR, WRITTEN))
-		places_each(s[EXECUTOR].fd, places_is_step, look_at_step, f);
+	if (open_spot(f, CONTAINERS, containers, APPEARS))
+		each_at(f, CONTAINERS, places_is_container, add);
+	open_spot(f, BUILDKIT, buildkit, APPEARS);
+	if (open_spot(f, EXECUTOR, executor, WRITTEN))
+		each_at(f, EXECUTOR, places_is_step, look_at_step);
 }
 
 static void on_settle(void *ctx)
@@ -347,21 +369,17 @@ void follow_look(struct follow *f)
 	f->rescan_ms = timer_now_ms(f->loop);
 	timer_stop(&f->rescan);
 	settle(f);
+	auto_close int dir = open_at(f, CONTAINERS);
 	list_each (l, &f->folders) {
 		struct folder *d = container_of(l, struct folder, link);
 		/* That it went may be among the events that were lost. */
-		if (faccessat(f->spots[CONTAINERS].fd, d->id, F_OK,
-			      AT_SYMLINK_NOFOLLOW) < 0)
+		if (faccessat(dir, d->id, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 			drop(f, d);
 		else
 			look(f, d);
 	}
-	if (f->spots[CONTAINERS].fd >= 0)
-		places_each(f->spots[CONTAINERS].fd, places_is_container, add,
-			    f);
-	if (f->spots[EXECUTOR].fd >= 0)
-		places_each(f->spots[EXECUTOR].fd, places_is_step, look_at_step,
-			    f);
+	each_at(f, CONTAINERS, places_is_container, add);
+	each_at(f, EXECUTOR, places_is_step, look_at_step);
 }
 
 static void on_rescan(void *ctx)
@@ -374,12 +392,13 @@ static void on_rescan(void *ctx)
 static void on_spot(struct follow *f, enum spot_id id,
 		    const struct inotify_event *ev)
 {
+	auto_close int dir = open_at(f, id);
 	if (ev->mask & (IN_IGNORED | IN_UNMOUNT | SELF))
 		f->is_unsettled = true;
 	else if (id == CONTAINERS && places_is_container(ev->name))
-		add(f, f->spots[id].fd, ev->name);
+		add(f, dir, ev->name);
 	else if (id == EXECUTOR && places_is_step(ev->name))
-		look_at_step(f, f->spots[id].fd, ev->name);
+		look_at_step(f, dir, ev->name);
 	else if (id == ABOVE || id == ROOT || id == BUILDKIT)
 		f->is_unsettled = true;
 }
@@ -391,7 +410,7 @@ static void on_event(struct follow *f, const struct inotify_event *ev)
 		return;
 	}
 	for (enum spot_id id = 0; id < SPOTS; id++) {
-		if (f->spots[id].fd < 0 || f->spots[id].wd != ev->wd)
+		if (!f->spots[id].path || f->spots[id].wd != ev->wd)
 			continue;
 		/* The kernel has dropped this watch already. */
 		if (ev->mask & IN_IGNORED)
@@ -456,7 +475,7 @@ int follow_new(struct uv_loop_s *loop, const struct hosts_rule *rule,
 	f->rule = rule;
 	f->inotify = fd;
 	for (size_t i = 0; i < SPOTS; i++)
-		f->spots[i] = (struct spot){ .fd = -1, .wd = -1 };
+		f->spots[i].wd = -1;
 	for (size_t i = 0; i < BUCKETS; i++) {
 		list_init(&f->by_wd[i]);
 		list_init(&f->by_name[i]);

@@ -1,3 +1,5 @@
+#include "docker/dns.h"
+#include "docker/listen.h"
 #include "docker/net.h"
 #include "docker/names.h"
 #include "docker/front.h"
@@ -17,6 +19,10 @@ static const struct setup_command commands[] = {
 	  run_run },
 	{ "net", "make or remove the network that containers reach modeld by",
 	  "up|down", "address address6 netns device", net_command },
+	{ "listen", "give modeld the listeners for containers, and tell it who "
+		    "calls",
+	  NULL, "address address6 netns device docker engine helper user",
+	  listen_run },
 	{ "front", "serve the Docker socket: Engine and models behind one name",
 	  NULL, "listen engine docker modeld", front_run },
 	{ "take", "give the front the Docker socket's name, while it works",
@@ -25,6 +31,8 @@ static const struct setup_command commands[] = {
 	  "listen engine docker", take_release },
 	{ "names", "give containers, builds and the host the name", "[remove]",
 	  "address address6 name hosts docker engine root", names_run },
+	{ "dns", "answer DNS for the name, and pass other questions on", NULL,
+	  "address address6 netns name dns-address upstream", dns_run },
 	{ 0 }
 };
 

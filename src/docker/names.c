@@ -96,7 +96,7 @@ static void clean_former_name(struct names *n, const char *root)
 	clean_all(n, root);
 	n->rule = kept;
 	n->host_rule = kept_host;
-	base_freep(&n->state.name);
+	free(steal(&n->state.name));
 }
 
 /* ---- what is remembered ---- */
