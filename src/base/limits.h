@@ -135,8 +135,9 @@
 #define LIMIT_RECORDS_PER_MODEL 10
 #define LIMIT_RECORD_MODELS 100
 #define LIMIT_RECORDER_BYTES (16u << 20)
-/* Who follows them, at one time. */
+/* Who follows them, at one time, and events that wait to be written. */
 #define LIMIT_RECORD_FOLLOWERS 16
+#define LIMIT_RECORD_EVENTS 100
 
 /* One answer of a model, and one request's parts. OpenAI allows 4 stop strings,
  * 128 tools, 300 biases, 20 top_logprobs and 2,048 inputs; clients of llama.cpp

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <nftables/libnftables.h>
 
-#define TABLE "inet modeld"
+#define TABLE "inet " GUARD_TABLE
 
 /* Sets hold what depends on the networks, chains what does not: so both can be
  * renewed without the other. Numbers for priorities, since old libraries lack
@@ -71,8 +71,7 @@ static void put_chains(const struct guard_rules *r, struct buf *b)
 		return;
 	putf(b, RULE "guard ip6 daddr %s/%d jump allow\n", a->outer6_text,
 	     ENDS_PREFIX6);
-	putf(b,
-	     RULE "source oifname \"%s\" ip6 saddr @subnets6 masquerade\n",
+	putf(b, RULE "source oifname \"%s\" ip6 saddr @subnets6 masquerade\n",
 	     r->device);
 	putf(b,
 	     RULE "refuse iifname @internal ip6 daddr %s meta l4proto tcp "
@@ -174,10 +173,4 @@ int guard_remove(struct err *e)
 	if (check(e) == 0 && run("add table " TABLE "\ndelete table " TABLE, e))
 		return -1;
 	return guard_iptables_remove(e);
-}
-
-bool guard_stands(void)
-{
-	struct err e;
-	return check(&e) || run("list table " TABLE, &e) == 0;
 }

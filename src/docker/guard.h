@@ -16,6 +16,9 @@
 #include "docker/ends.h"
 #include "docker/networks.h"
 
+/* The name of our table, of family inet. */
+#define GUARD_TABLE "modeld"
+
 struct guard_rules {
 	const struct ends *ends;
 	const char *device;
@@ -28,8 +31,6 @@ struct guard_rules {
 must_use int guard_put(const struct guard_rules *r, struct err *e);
 /* 0 too if there are none. */
 must_use int guard_remove(struct err *e);
-/* Do the rules stand? `true` too where that cannot be seen. */
-bool guard_stands(void);
 
 /* The same as text: nftables' commands, and what iptables-restore reads (one
  * for each family). */

@@ -300,7 +300,8 @@ int net_up(const struct setup *s, struct err *e)
 	return 0;
 }
 
-int net_repair(const struct setup *s, struct err *e)
+int net_repair(const struct setup *s, const struct networks *networks,
+	       const char *target, struct err *e)
 {
 	auto_net n = { .ns = -1, .lock = -1 };
 	struct netlink_link inner;
@@ -313,8 +314,14 @@ int net_repair(const struct setup *s, struct err *e)
 		r = find_inner(&n, &inner, e);
 	if (r)
 		return r;
-	/* Who switched the device off wants it off. */
 	look_at_ipv6(&n);
+	struct guard_rules rules = { .ends = &n.ends,
+				     .device = s->device,
+				     .networks = networks,
+				     .target = target };
+	if (guard_put(&rules, e))
+		return -1;
+	/* Who switched the device off wants it off. */
 	if (!n.link.is_up)
 		return NET_ABSENT;
 	return configure_inner(&n, &inner, e) || configure_host(&n, e) ? -1 : 0;

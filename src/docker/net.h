@@ -13,6 +13,7 @@
 #pragma once
 #include "base/err.h"
 
+struct networks;
 struct setup;
 
 /* modeld-docker net up|down. */
@@ -26,5 +27,8 @@ must_use int net_down(const struct setup *s, struct err *e);
 enum net_outcome { NET_ABSENT = 1 };
 
 /* Makes good what the kernel or others took away from a net that is up
- * (routes, addresses); blocks. NET_ABSENT: it is not up, and stays so. */
-must_use int net_repair(const struct setup *s, struct err *e);
+ * (routes, addresses, rules), and writes the rules for these networks (NULL:
+ * those that were told last; `target` as in guard.h); blocks. NET_ABSENT: it is
+ * not up, and stays so. */
+must_use int net_repair(const struct setup *s, const struct networks *networks,
+			const char *target, struct err *e);

@@ -160,6 +160,16 @@ void networks_fini(struct networks *n)
 	*n = (struct networks){ 0 };
 }
 
+void networks_copy(const struct networks *n, struct networks *out)
+{
+	out->n = n->n;
+	out->all = xcalloc(n->n + 1, sizeof *out->all);
+	for (size_t i = 0; i < n->n; i++) {
+		out->all[i] = n->all[i];
+		out->all[i].name = xstrdup(n->all[i].name);
+	}
+}
+
 static bool is_same(const struct network *a, const struct network *b)
 {
 	if (strcmp(a->name, b->name) || strcmp(a->id, b->id) ||

@@ -38,6 +38,7 @@ struct networks {
 must_use int networks_read(const json_t *answer, const struct setup *s,
 			   struct networks *out, struct err *e);
 void networks_fini(struct networks *n);
+void networks_copy(const struct networks *n, struct networks *out);
 bool networks_equal(const struct networks *a, const struct networks *b);
 /* The default bridge, or NULL. */
 const struct network *networks_default(const struct networks *n);

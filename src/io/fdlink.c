@@ -22,6 +22,11 @@ struct fdlink {
 	struct buf out;		   /* what the kernel did not take */
 	int fds[LIMIT_HELPER_FDS]; /* owned; came and were not taken yet */
 	size_t n_fds;
+	struct {
+		int fd;	   /* owned */
+		size_t at; /* goes with this byte of `out` */
+	} sending[LIMIT_HELPER_FDS];
+	size_t n_sending;
 	bool is_stuck; /* the peer does not read */
 	bool is_ended; /* on_end was called */
 	bool is_freed; /* the owner has let go */
@@ -151,15 +156,65 @@ static void watch(struct fdlink *l)
 		uv_poll_start(&l->poll, events, on_event);
 }
 
+/* Up to the byte that the next descriptor goes with, so that it goes with no
+ * other; or from that byte on, with it. */
+static ssize_t send_piece(struct fdlink *l, bool *has_fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec v = { l->out.p, l->out.n };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	*has_fd = l->n_sending && l->sending[0].at == 0;
+	size_t next = *has_fd ? 1 : 0;
+	if (next < l->n_sending)
+		v.iov_len = l->sending[next].at;
+	if (*has_fd) {
+		m.msg_control = control.bytes;
+		m.msg_controllen = sizeof control.bytes;
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &l->sending[0].fd, sizeof(int));
+	}
+	return sendmsg(l->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void drop_sent(struct fdlink *l, size_t n, bool has_fd)
+{
+	buf_drop(&l->out, n);
+	if (has_fd) {
+		close(l->sending[0].fd);
+		l->n_sending--;
+		memmove(l->sending, l->sending + 1,
+			l->n_sending * sizeof *l->sending);
+	}
+	for (size_t i = 0; i < l->n_sending; i++)
+		l->sending[i].at -= n;
+}
+
+static void drop_unsent(struct fdlink *l)
+{
+	while (l->n_sending)
+		close(l->sending[--l->n_sending].fd);
+	buf_clear(&l->out);
+}
+
 /* Errors are met by the read that follows. */
 static void write_some(struct fdlink *l)
 {
-	ssize_t n =
-		send(l->fd, l->out.p, l->out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n > 0)
-		buf_drop(&l->out, (size_t)n);
-	else if (errno != EAGAIN && errno != EINTR)
-		buf_clear(&l->out);
+	while (l->out.n) {
+		bool has_fd;
+		ssize_t n = send_piece(l, &has_fd);
+		if (n > 0)
+			drop_sent(l, (size_t)n, has_fd);
+		else if (errno != EAGAIN && errno != EINTR)
+			drop_unsent(l);
+		else
+			break;
+	}
 	watch(l);
 }
 
@@ -177,23 +232,34 @@ static void on_event(uv_poll_t *poll, int status, int events)
 		read_some(l);
 }
 
-void fdlink_send(struct fdlink *l, struct str line)
+void fdlink_send_fd(struct fdlink *l, struct str line, int fd)
 {
+	auto_close int owned = fd;
 	bool was_empty = !l->out.n;
-	if (l->is_ended)
+	if (l->is_ended || l->is_stuck)
 		return;
-	if (l->out.n + line.n + 1 > l->out.max) {
+	if (l->out.n + line.n + 1 > l->out.max ||
+	    (fd >= 0 && l->n_sending == ARRAY_LEN(l->sending))) {
 		/* Half a line would be nonsense: the link ends in the loop, not
 		 * inside its owner's call. */
 		l->is_stuck = true;
 		shutdown(l->fd, SHUT_RDWR);
 		return;
 	}
+	if (fd >= 0) {
+		l->sending[l->n_sending].at = l->out.n;
+		l->sending[l->n_sending++].fd = steal_fd(&owned);
+	}
 	int full =
 		buf_put(&l->out, line.p, line.n) || buf_put(&l->out, "\n", 1);
 	assert(!full);
 	if (was_empty)
 		write_some(l);
+}
+
+void fdlink_send(struct fdlink *l, struct str line)
+{
+	fdlink_send_fd(l, line, -1);
 }
 
 /* ---- beginning and end ---- */
@@ -277,6 +343,7 @@ void fdlink_free(struct fdlink *l)
 	if (!l)
 		return;
 	drop_fds(l);
+	drop_unsent(l);
 	l->is_freed = true;
 	uv_close((uv_handle_t *)&l->poll, on_closed);
 }

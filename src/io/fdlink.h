@@ -35,6 +35,9 @@ must_use int fdlink_open(struct uv_loop_s *loop, int fd,
 int fdlink_take(struct fdlink *l);
 /* Sends a line; its end is added. What the kernel does not take waits here. */
 void fdlink_send(struct fdlink *l, struct str line);
+/* The same, and `fd` travels with its first byte; it becomes the link's, which
+ * closes it. */
+void fdlink_send_fd(struct fdlink *l, struct str line, int fd);
 /* At any time, also inside a callback. NULL is fine. */
 void fdlink_free(struct fdlink *l);
 BASE_AUTO(fdlink);
