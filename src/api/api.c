@@ -125,7 +125,8 @@ static void on_request(void *ctx, struct http_exchange *x)
 		return;
 	}
 	note->row = (size_t)(m.route - rows);
-	if (m.route->access != ACCESS_OPEN)
+	/* A list or a probe is nobody's in particular: no look-up for each. */
+	if (m.route->method != HTTP_GET || log_shows(LOG_DEBUG))
 		caller_identify(caller);
 	note->is_audited = m.route->access == ACCESS_MANAGE;
 	if (!admit_request(api, x, (enum access_class)m.route->access,
