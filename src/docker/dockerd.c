@@ -103,7 +103,7 @@ static void call_start(struct call *c, unsigned first_byte_ms,
 static void call_fini(struct call *c)
 {
 	http_pool_free(steal(&c->pool));
-	base_freep(&c->path);
+	free(steal(&c->path));
 }
 
 /* ---- questions ---- */
