@@ -22,6 +22,7 @@ struct api {
 	struct engine_set *engines;
 	struct journal *journal;
 	struct metrics *metrics;
+	struct recorder *recorder;
 	struct access *access;
 	json_t *listen;	   /* where it listens, for GET /version: URLs */
 	json_t *places;	   /* and where its files are: members for it */

@@ -1,8 +1,10 @@
 #include "api/api.h"
+#include "api/recorder.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/work.h"
 #include "base/limits.h"
+#include "http/sse.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -109,6 +111,43 @@ void engines_df(void *app, struct http_exchange *x, const struct route_match *m)
 	struct usage *u = xcalloc(1, sizeof *u);
 	(void)m;
 	work_start(&u->work, app, x, measure, tell_usage);
+}
+
+/* ---- GET /engines/requests ---- */
+
+static bool wants_events(const struct http_exchange *x)
+{
+	const struct http_field *accept = head_find(exchange_head(x), "Accept");
+	return accept && str_starts(accept->value, SSE_TYPE);
+}
+
+void engines_requests(void *app, struct http_exchange *x,
+		      const struct route_match *m)
+{
+	struct api *api = app;
+	struct err e;
+	const struct catalog_model *model;
+	struct str query = exchange_target(x)->query, name = STR("");
+	struct arena *a = exchange_arena(x);
+	char id[DIGEST_TEXT_BYTES];
+	bool with_existing = false;
+	(void)m;
+	if (url_query_bool(query, "include_existing", false, a, &with_existing,
+			   &e)) {
+		reply_text_error(x, &e);
+		return;
+	}
+	/* Every name of a model means all of its requests. */
+	if (url_query_get(query, "model", a, &name) && name.n &&
+	    catalog_find(api->catalog, name, CATALOG_STRICT, a, &model, &e) ==
+		    0)
+		name = str_of(digest_text(&model->id, id));
+	/* The answer to HEAD has no end that one could wait for. */
+	if (wants_events(x) && exchange_head(x)->method != HTTP_HEAD &&
+	    !api->is_draining)
+		recorder_follow(api->recorder, x, name, with_existing);
+	else
+		recorder_answer(api->recorder, x, name);
 }
 
 /* ---- POST /engines/unload ---- */

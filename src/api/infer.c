@@ -7,7 +7,10 @@
  * comment after LIMIT_SILENT_MS, so that it does not give up; the load goes on
  * whoever leaves. */
 #include "api/api.h"
+#include "api/allowed.h"
 #include "api/caller.h"
+#include "api/keys.h"
+#include "api/recorder.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/running.h"
@@ -32,12 +35,16 @@ struct infer {
 	const char *path;	 /* "/v1/chat/completions" */
 	struct str engine; /* its name in the path, or ""; the exchange's */
 	struct str body;   /* the exchange's */
-	char *model;	   /* owned; as the client wrote it */
-	struct digest id;  /* of the store's model, if it is one */
+	size_t body_bytes;
+	char *model;	  /* owned; as the client wrote it */
+	struct digest id; /* of the store's model, if it is one */
 	bool is_stored;
 	struct engine_lease lease;
 	struct timer silence; /* while a streaming client waits */
 	struct usage usage;
+	struct key *key;       /* held; NULL: none was needed */
+	struct record *record; /* owned until it is over; may be NULL */
+	int status;	       /* of the engine's answer; 0: none yet */
 	uint64_t forwarded_ns;
 	unsigned tries;
 	bool asks_again; /* when the proxy is over */
@@ -48,8 +55,19 @@ static struct caller *caller_of(const struct infer *in)
 	return exchange_visitor(in->x);
 }
 
+/* The last that the record hears: an error that was told, or nothing. */
+static void end_record(struct infer *in, int status, const struct err *e,
+		       struct arena *a)
+{
+	recorder_end(in->api->recorder, steal(&in->record), status,
+		     e ? reply_error_body(e, a) : STR(""));
+}
+
 static void infer_free(struct infer *in)
 {
+	/* Whoever is left here has gone without an answer. */
+	end_record(in, in->status ? in->status : 408, NULL, NULL);
+	keys_drop(in->key);
 	engine_release(&in->lease);
 	timer_fini(&in->silence);
 	free(in->model);
@@ -74,6 +92,7 @@ static void tell(struct http_exchange *x, const struct err *e)
 static void fail(struct infer *in, const struct err *e)
 {
 	struct http_exchange *x = in->x;
+	end_record(in, err_http_status(e->code), e, exchange_arena(x));
 	infer_free(in);
 	tell(x, e);
 }
@@ -99,6 +118,8 @@ static void on_proxy_fail(void *ctx, struct http_exchange *x,
 		return;
 	}
 	log_failure(in, &why);
+	in->status = err_http_status(why.code);
+	end_record(in, in->status, &why, exchange_arena(x));
 	tell(x, &why);
 }
 
@@ -108,13 +129,18 @@ static struct str error_event(void *ctx, const struct err *e, struct arena *a)
 	struct err why = *e;
 	engine_broke(&in->lease, &why);
 	log_failure(in, &why);
+	end_record(in, err_http_status(why.code), &why, a);
 	return reply_error_body(&why, a);
 }
 
 static void on_head(void *ctx, const struct http_head *h)
 {
 	struct infer *in = ctx;
-	(void)h;
+	const struct http_field *type = head_find(h, "Content-Type");
+	in->status = h->status;
+	if (in->record)
+		in->record->is_stream =
+			type && str_starts(type->value, SSE_TYPE);
 	api_mark_first_byte(in->x);
 }
 
@@ -122,6 +148,16 @@ static void on_piece(void *ctx, struct str piece)
 {
 	struct infer *in = ctx;
 	usage_see(&in->usage, piece);
+	if (in->key)
+		usage_count(&in->usage, piece);
+	recorder_see(in->api->recorder, in->record, piece);
+}
+
+/* Also of an answer that was cut off: else the cut would make it free. */
+static void charge(struct infer *in, uint64_t tokens)
+{
+	if (in->key && in->status < 400)
+		keys_charge(in->key, tokens, timer_now_ms(in->api->loop));
 }
 
 static void on_over(void *ctx, int outcome, const struct err *e)
@@ -136,9 +172,13 @@ static void on_over(void *ctx, int outcome, const struct err *e)
 		ask_engine(in);
 		return;
 	}
-	if (usage_read(&in->usage, &n))
+	if (usage_read(&in->usage, &n)) {
 		metrics_tokens(in->api->metrics, in->model, n.prompt, n.cached,
 			       n.completion);
+		charge(in, n.prompt + n.completion);
+	} else {
+		charge(in, usage_guess(&in->usage, in->body_bytes));
+	}
 	infer_free(in);
 }
 
@@ -271,6 +311,8 @@ static int acquire(struct infer *in, struct err *e)
 		in->id = m->id;
 	else
 		m = NULL;
+	if (allowed_check(api, in->x, name, m, e))
+		return -1;
 	/* Not kept since the head came: a reload may have taken it away. */
 	struct engine *en;
 	if (!in->engine.n)
@@ -302,10 +344,37 @@ static int read_model(struct infer *in, struct err *e)
 	return got;
 }
 
+static void begin_record(struct infer *in)
+{
+	const struct http_head *h = exchange_head(in->x);
+	const struct http_field *agent = head_find(h, "User-Agent");
+	const struct http_field *origin = head_find(h, "Origin");
+	char id[DIGEST_TEXT_BYTES], caller[CALLER_TEXT_BYTES];
+	struct str path = exchange_target(in->x)->path;
+	if (in->record || is_preload(in->x))
+		return;
+	struct record_facts facts = {
+		.model_id =
+			in->is_stored ? digest_text(&in->id, id) : in->model,
+		.model = in->model,
+		.method = head_method_name(h->method),
+		.url = arena_printf(exchange_arena(in->x), "%s%.*s",
+				    str_starts(path, "/engines/") ? ""
+								  : "/engines",
+				    STR_ARG(path)),
+		.caller = caller_text(caller_of(in), caller),
+		.user_agent = agent ? agent->value : STR(""),
+		.origin = origin ? origin->value : STR(""),
+	};
+	in->record = recorder_begin(in->api->recorder, &facts, in->body);
+}
+
 static void ask_engine(struct infer *in)
 {
 	struct err e;
 	int got = acquire(in, &e);
+	if (got >= 0)
+		begin_record(in);
 	if (got < 0) {
 		fail(in, &e);
 		return;
@@ -329,6 +398,7 @@ static void on_body(void *ctx, struct str body)
 	struct infer *in = ctx;
 	struct err e;
 	in->body = body;
+	in->body_bytes = body.n;
 	if (read_model(in, &e))
 		fail(in, &e);
 	else if (caller_wait(caller_of(in), on_caller_known, in) == 0)
@@ -343,6 +413,7 @@ static void start(struct api *api, struct http_exchange *x,
 	in->x = x;
 	in->path = strstr(m->route->pattern, "/v1/");
 	in->engine = engine;
+	in->key = api_key(x) ? keys_hold(api_key(x)) : NULL;
 	timer_init(&in->silence, api->loop, on_silence, in);
 	exchange_set_fns(x, &waiting_fns, in);
 	exchange_collect(x, LIMIT_INFER_BODY_BYTES, on_body, in);

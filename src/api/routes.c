@@ -32,6 +32,7 @@ static const struct route rows[] = {
 	ROUTE(INSPECT, GET,    "/engines/ps",           engines_ps),
 	ROUTE(INSPECT, GET,    "/engines/df",           engines_df),
 	ROUTE(MANAGE,  POST,   "/engines/unload",       engines_unload),
+	ROUTE(INSPECT, GET,    "/engines/requests",     engines_requests),
 
 	ROUTE(OPEN,    GET,    "/",                     health_root),
 	ROUTE(OPEN,    GET,    "/healthz",              health_live),

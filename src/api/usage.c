@@ -12,6 +12,22 @@ void usage_see(struct usage *u, struct str piece)
 	u->n = keep + piece.n;
 }
 
+void usage_count(struct usage *u, struct str piece)
+{
+	const char *end = piece.p + piece.n, *p = piece.p;
+	if (!piece.n)
+		return;
+	u->breaks += u->after_break && *p == '\n';
+	while ((p = memchr(p, '\n', (size_t)(end - p))) && ++p < end)
+		u->breaks += *p == '\n';
+	u->after_break = end[-1] == '\n';
+}
+
+uint64_t usage_guess(const struct usage *u, size_t question_bytes)
+{
+	return u->breaks + question_bytes / 4;
+}
+
 /* The text after the last `"key":` in s; .p is NULL if there is none. */
 static struct str after(struct str s, const char *key)
 {

@@ -11,6 +11,8 @@
 struct usage {
 	char tail[USAGE_TAIL_BYTES];
 	size_t n;
+	uint64_t breaks; /* empty lines: one ends each event of a stream */
+	bool after_break;
 };
 
 struct usage_counts {
@@ -20,5 +22,10 @@ struct usage_counts {
 };
 
 void usage_see(struct usage *u, struct str piece);
+/* Counts what usage_guess() needs; only worth its time where that is asked. */
+void usage_count(struct usage *u, struct str piece);
+/* What an answer took that told nothing, since it was cut off: a token for each
+ * event, and one for four bytes of the question. */
+uint64_t usage_guess(const struct usage *u, size_t question_bytes);
 /* False if the answer told nothing. */
 bool usage_read(const struct usage *u, struct usage_counts *out);

@@ -5,6 +5,7 @@
 #include "modeld/daemon.h"
 #include "api/api.h"
 #include "api/keys.h"
+#include "api/recorder.h"
 #include "api/routes.h"
 #include "base/limits.h"
 #include "engine/budget.h"
@@ -193,6 +194,8 @@ static int read_keys(const struct options *o, struct keyfile *out,
 	if (got == KEYFILE_ABSENT)
 		return err_set(e, ERR_USAGE,
 			       "there is no file of API keys %s; 'docker model "
+	pull_set_stop(d->api.pulls);
+	recorder_end_followers(d->api.recorder);
 			       "key add NAME --file %s' makes it",
 			       o->keys, o->keys);
 	return got;
@@ -232,6 +235,7 @@ static void on_reload(uv_signal_t *signal, int number)
 	struct err e;
 	(void)number;
 	if (options_read(&fresh, d->argc, d->argv, &e) ||
+	recorder_set_on(d->api.recorder, o->record);
 	    read_keys(&fresh, &keyfile, &e) ||
 	    certs_load(&d->certs, &fresh, &e) ||
 	    replace_engines(d, fresh.engines, &e)) {
@@ -306,6 +310,8 @@ static int start(struct daemon *d, struct err *e)
 }
 
 static void stop(struct daemon *d)
+	open_pulls(d);
+	api->recorder = recorder_new(&d->loop);
 {
 	ways_stop(&d->ways);
 	http_server_free(d->api.server); /* its streams know their listener */
@@ -343,6 +349,7 @@ int daemon_run(struct options *o, int argc, char **argv, struct err *e)
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
+	recorder_free(d->api.recorder);
 	}
 	/* Jobs are few and short: one heap is enough, and smaller. */
 	mallopt(M_ARENA_MAX, 1);
