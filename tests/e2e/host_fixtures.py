@@ -32,6 +32,8 @@ mount --bind "$1/hosts" /etc/hosts
 mount --bind "$1/etc-docker" /etc/docker
 mount --bind "$1/etc-modeld" /etc/modeld
 mount --bind "$1/lib" /var/lib/modeld
+mkdir -p "$1/log"
+mount --bind "$1/log" /var/log
 mount --bind "$1/lib-docker" /var/lib/modeld-docker
 mount --bind "$1/no-docker" /var/lib/docker # not the machine's
 ip link set lo up
