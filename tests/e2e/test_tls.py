@@ -20,6 +20,7 @@ import openai
 import pytest
 
 from conftest import BUILD, EMBED, TEXT, Modeld, eventually
+from host_fixtures import bare_host  # noqa: F401
 
 NODE = pathlib.Path(__file__).parent / "node"
 CHAT = {"messages": [{"role": "user", "content": "Say hi."}], "max_tokens": 4}
@@ -416,6 +417,34 @@ def test_the_port_can_change_while_it_runs(start, tmp_path):
     eventually(lambda: m.log().count("settings read again") == 2)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", m.tls))
+
+
+def test_other_machines_come_in_by_tls_and_a_key_only(bare_host, tmp_path):
+    h = bare_host
+    far = h.lan()
+    log, keys, ca = tmp_path / "log", tmp_path / "keys.json", tmp_path / "certs" / "ca.crt"
+    key = run(BUILD / "docker-model", "key", "add", "me", "--file", keys).split()[-1]
+    h.ready(BUILD / "modeld", "--port", "12434", "--tls-port", "12444", "--bind", "198.18.5.1",
+            "--keys", keys, "--names", "gpu.lan", "--store", tmp_path / "s", "--socket",
+            tmp_path / "m.sock", log=log, env={"STATE_DIRECTORY": str(tmp_path)})
+
+    def ask(*args, where=far, code="200"):
+        got = h.run(*where, "curl", "-sS", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}",
+                    *args, check=False)
+        assert got.stdout == code, got.stdout + got.stderr + log.read_text()
+
+    models = "https://198.18.5.1:12444/v1/models"
+    with_key = ("-H", f"Authorization: Bearer {key}")
+    ask("--cacert", ca, *with_key, models)
+    ask("--cacert", ca, models, code="401")
+    ask("--cacert", ca, *with_key, "--resolve", "gpu.lan:12444:198.18.5.1",
+        "https://gpu.lan:12444/v1/models")
+    ask(*with_key, models, code="000")  # nobody vouches for it there
+    # Plain HTTP does not leave the machine.
+    ask(*with_key, "http://198.18.5.1:12434/v1/models", code="000")
+    ask(*with_key, "http://127.0.0.1:12434/v1/models", where=())
+    ask("--cacert", ca, *with_key, "https://localhost:12444/v1/models", where=())
+    assert "plain text" not in log.read_text()
 
 
 # ---- the protocol ----
