@@ -21,8 +21,8 @@ struct api {
 	struct catalog *catalog;
 	struct engine_set *engines;
 	struct journal *journal;
-	struct metrics *metrics;
 	struct recorder *recorder;
+	struct metrics *metrics;
 	struct access *access;
 	json_t *listen;	   /* where it listens, for GET /version: URLs */
 	json_t *places;	   /* and where its files are: members for it */

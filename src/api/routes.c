@@ -31,8 +31,8 @@ static const struct route rows[] = {
 	ROUTE(INFER,   GET,    "/engines/status",       engines_status),
 	ROUTE(INSPECT, GET,    "/engines/ps",           engines_ps),
 	ROUTE(INSPECT, GET,    "/engines/df",           engines_df),
-	ROUTE(MANAGE,  POST,   "/engines/unload",       engines_unload),
 	ROUTE(INSPECT, GET,    "/engines/requests",     engines_requests),
+	ROUTE(MANAGE,  POST,   "/engines/unload",       engines_unload),
 
 	ROUTE(OPEN,    GET,    "/",                     health_root),
 	ROUTE(OPEN,    GET,    "/healthz",              health_live),

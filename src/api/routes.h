@@ -58,9 +58,9 @@ void engines_status(void *app, struct http_exchange *x,
 		    const struct route_match *m);
 void engines_ps(void *app, struct http_exchange *x,
 		const struct route_match *m);
-void engines_df(void *app, struct http_exchange *x,
-		const struct route_match *m);
 void engines_requests(void *app, struct http_exchange *x,
 		      const struct route_match *m);
+void engines_df(void *app, struct http_exchange *x,
+		const struct route_match *m);
 void engines_unload(void *app, struct http_exchange *x,
 		    const struct route_match *m);

@@ -178,6 +178,7 @@ static void on_stop(uv_signal_t *signal, int number)
 	ways_stop(&d->ways);
 	helper_follow(d->helper, NULL, 0);
 	journal_end_followers(d->api.journal);
+	recorder_end_followers(d->api.recorder);
 	http_server_drain(d->api.server);
 	d->drain_until_ms = timer_now_ms(&d->loop) + LIMIT_DRAIN_MS;
 	timer_start(&d->drain, 0);
@@ -194,8 +195,6 @@ static int read_keys(const struct options *o, struct keyfile *out,
 	if (got == KEYFILE_ABSENT)
 		return err_set(e, ERR_USAGE,
 			       "there is no file of API keys %s; 'docker model "
-	pull_set_stop(d->api.pulls);
-	recorder_end_followers(d->api.recorder);
 			       "key add NAME --file %s' makes it",
 			       o->keys, o->keys);
 	return got;
@@ -219,6 +218,7 @@ static void apply(struct daemon *d)
 	access_set_names(&d->access, o->names);
 	d->access.containers = (enum access_mode)o->containers;
 	d->api.shares_cache = o->share_cache;
+	recorder_set_on(d->api.recorder, o->record);
 	if (!d->api.is_draining)
 		helper_follow(d->helper, is_off ? NULL : o->helper,
 			      ways_port(&d->ways));
@@ -235,7 +235,6 @@ static void on_reload(uv_signal_t *signal, int number)
 	struct err e;
 	(void)number;
 	if (options_read(&fresh, d->argc, d->argv, &e) ||
-	recorder_set_on(d->api.recorder, o->record);
 	    read_keys(&fresh, &keyfile, &e) ||
 	    certs_load(&d->certs, &fresh, &e) ||
 	    replace_engines(d, fresh.engines, &e)) {
@@ -292,6 +291,7 @@ static int start(struct daemon *d, struct err *e)
 	api->engines = &d->engines;
 	api->access = &d->access;
 	api->loop = &d->loop;
+	api->recorder = recorder_new(&d->loop);
 	api->listen = json_array();
 	api->places = json_pack("{s:s,s:s,s:s}", "config", d->options->config,
 				"store", d->options->store, "llama",
@@ -310,8 +310,6 @@ static int start(struct daemon *d, struct err *e)
 }
 
 static void stop(struct daemon *d)
-	open_pulls(d);
-	api->recorder = recorder_new(&d->loop);
 {
 	ways_stop(&d->ways);
 	http_server_free(d->api.server); /* its streams know their listener */
@@ -327,6 +325,7 @@ static void stop(struct daemon *d)
 	/* What is closed ends here, and jobs, which use the store. */
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	journal_free(d->api.journal);
+	recorder_free(d->api.recorder);
 	catalog_free(d->api.catalog);
 	store_free(d->api.store);
 	metrics_free(d->api.metrics);
@@ -349,7 +348,6 @@ int daemon_run(struct options *o, int argc, char **argv, struct err *e)
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
-	recorder_free(d->api.recorder);
 	}
 	/* Jobs are few and short: one heap is enough, and smaller. */
 	mallopt(M_ARENA_MAX, 1);
