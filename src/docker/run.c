@@ -12,7 +12,8 @@
 
 /* Who has run so long has started well. */
 #define STEADY_MS 10000
-/* A front that ends so often within that time cannot start. */
+/* A front that ends so soon, so often within that time, cannot start. */
+#define FRONT_SOON_MS 250
 #define FRONT_ENDS 3
 
 struct runner;
@@ -36,7 +37,7 @@ struct runner {
 	struct front_socket socket;
 	struct member members[CHILDREN];
 	uv_signal_t chld;
-	uint64_t front_ends[FRONT_ENDS]; /* the last ones, oldest first */
+	uint64_t front_ends[FRONT_ENDS]; /* the soon ones, oldest first */
 	bool is_stopping;
 	size_t undo; /* next in undo_order */
 };
@@ -102,10 +103,11 @@ static void run_again(struct member *m)
 {
 	struct runner *r = m->runner;
 	uint64_t now = timer_now_ms(&r->service.loop);
+	uint64_t lived = now - m->child.started_ms;
 	bool is_front = m == &r->members[FRONT];
-	if (now - m->child.started_ms > STEADY_MS)
+	if (lived > (is_front ? FRONT_SOON_MS : STEADY_MS))
 		m->pause_ms = 0;
-	if (is_front)
+	else if (is_front)
 		note_front_end(r, now);
 	/* Clients wait for the front: once it is started without a pause. */
 	timer_start(&m->again, m->pause_ms || is_front

@@ -1,0 +1,291 @@
+"""Who has the name of the Docker socket: taken while the front works, never missing, given
+back whatever happens; and `modeld-docker run`, which keeps it all going without systemd."""
+
+import json
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+from conftest import BUILD, eventually
+from host_fixtures import bare_host, fresh_host  # noqa: F401
+
+NAME = "/run/docker.sock"
+ENGINE = "/run/docker-engine.sock"
+FRONT = "/run/modeld-docker/docker.sock"
+TOOL = BUILD / "modeld-docker"
+SOCKETS = "stat -c '%n %i %a %U %G' /run/*.sock /run/docker-engine*; true"
+
+
+def ping(host, path=NAME):
+    """What answers at the name: "front", "engine" or None."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(5)
+        try:
+            s.connect(f"/proc/{host.pid}/root{path}")
+            s.sendall(b"GET /exp/vDD4.40/models HTTP/1.1\r\nHost: x\r\n\r\n")
+            got = s.recv(65536)
+        except OSError:
+            return None
+    return {b"503": "front", b"404": "engine"}.get(got[9:12])
+
+
+def docker_works(host):
+    return host.run("docker", "ps", check=False, timeout=10).returncode == 0
+
+
+class Taken:
+    def __init__(self, host, folder):
+        self.host = host
+        self.log = folder / "log"
+        self.front = host.ready(TOOL, "front", log=self.log)
+        self.take = host.ready(TOOL, "take", log=self.log)
+
+    def restart_front(self):
+        self.front = self.host.ready(TOOL, "front", log=self.log)
+
+
+@pytest.fixture
+def taken(fresh_host, tmp_path):
+    return Taken(fresh_host, tmp_path)
+
+
+def test_taking_and_giving_back_leaves_everything_as_it_was(fresh_host, tmp_path):
+    before = fresh_host.snapshot()
+    pid = fresh_host.sh("pgrep -x dockerd")
+    t = Taken(fresh_host, tmp_path)
+    stats = fresh_host.sh(SOCKETS)
+    assert ping(fresh_host) == "front" and ping(fresh_host, ENGINE) == "engine"
+    own, engine = (re.search(rf"{re.escape(p)} \d+ (.*)", stats)[1] for p in (NAME, ENGINE))
+    assert own == engine == "660 root docker"
+    assert fresh_host.docker("run", "--rm", "bb", "echo", "hi") == "hi\n"
+    assert fresh_host.stop(t.take) == 0
+    assert ping(fresh_host) == "engine"
+    # The front has clients still, who find the Engine under its own name.
+    assert fresh_host.docker("-H", f"unix://{FRONT}", "ps")
+    assert fresh_host.stop(t.front) == 0
+    assert fresh_host.snapshot() == before and fresh_host.sh("pgrep -x dockerd") == pid
+    assert fresh_host.sh("ls /run") .split() == ["docker", "docker.pid", "docker.sock", "lock",
+                                                 "modeld-docker", "mount"]
+
+
+def test_the_name_is_never_missing(taken):
+    """Taken and released over and over, while clients connect."""
+    host = taken.host
+    missing, answers, end = 0, 0, time.monotonic() + 4
+    for _ in range(4):
+        stop = time.monotonic() + 0.5
+        while time.monotonic() < stop:
+            missing += ping(host) is None
+            answers += 1
+        host.stop(taken.take)
+        taken.take = host.ready(TOOL, "take", log=taken.log)
+    assert time.monotonic() < end + 60 and answers > 100 and missing == 0
+
+
+def test_it_refuses_without_a_front(fresh_host):
+    before = fresh_host.sh(SOCKETS)
+    r = fresh_host.run(TOOL, "take", check=False, timeout=10)
+    assert r.returncode == 1 and "front does not answer" in r.stderr
+    # Something else answers there.
+    fresh_host.sh("mkdir -p /run/modeld-docker")
+    other = fresh_host.popen("socat", f"UNIX-LISTEN:{FRONT},fork", f"UNIX-CONNECT:{NAME}")
+    eventually(lambda: ping(fresh_host, FRONT))
+    r = fresh_host.run(TOOL, "take", check=False, timeout=10)
+    assert r.returncode == 1
+    fresh_host.stop(other)
+    assert fresh_host.sh(SOCKETS) == before and docker_works(fresh_host)
+
+
+@pytest.mark.parametrize("spoil, says", [
+    ("rm {name}; mkdir {name}", "is no socket"),
+    ("rm {name}; ln -s /run/elsewhere.sock {name}", "symbolic link"),
+    ("mkdir /run/open; chmod 777 /run/open", "others than root"),
+])
+def test_it_refuses_what_is_no_docker_socket(bare_host, tmp_path, spoil, says):
+    bare_host.sh(spoil.format(name=NAME).replace("rm ", "rm -f "))
+    bare_host.ready(TOOL, "front", log=tmp_path / "log")
+    flags = ["--docker", "/run/open/docker.sock"] if "open" in spoil else []
+    r = bare_host.run(TOOL, "take", *flags, check=False, timeout=10)
+    assert r.returncode == 1 and says in r.stderr
+
+
+def test_another_file_system_is_refused(fresh_host, tmp_path):
+    fresh_host.sh("mkdir -p /run/modeld-docker; mount -t tmpfs tmpfs /run/modeld-docker")
+    fresh_host.ready(TOOL, "front", log=tmp_path / "log")
+    r = fresh_host.run(TOOL, "take", check=False, timeout=10)
+    assert r.returncode == 1 and "one file system" in r.stderr
+    assert docker_works(fresh_host) and ping(fresh_host) == "engine"
+
+
+def test_var_run_may_be_a_link(fresh_host, tmp_path):
+    fresh_host.sh("mkdir -p /run/v; ln -s /run /run/v/run")
+    fresh_host.ready(TOOL, "front", log=tmp_path / "log")
+    take = fresh_host.ready(TOOL, "take", "--docker", "/run/v/run/docker.sock",
+                            log=tmp_path / "log")
+    assert ping(fresh_host) == "front"
+    fresh_host.stop(take)
+    assert ping(fresh_host) == "engine"
+
+
+def test_an_engine_that_starts_anew_is_taken_again(taken):
+    host = taken.host
+    host.stop_dockerd()
+    eventually(lambda: host.run("sh", "-c", f"test -S {NAME}", check=False).returncode == 0)
+    r = host.run("docker", "ps", check=False)
+    assert "Is the docker daemon running?" in r.stderr
+    for _ in range(2):
+        host.start_dockerd()
+        eventually(lambda: ping(host) == "front")
+        assert host.docker("run", "--rm", "bb", "echo", "hi") == "hi\n"
+        assert host.sh(f"stat -c %a:%G {NAME}") == "660:docker\n"
+        host.stop_dockerd()
+    host.start_dockerd()
+    eventually(lambda: ping(host) == "front")
+    # A container that mounted the name has the front's socket, whatever the Engine does.
+    name = host.docker("run", "-d", "-v", f"{NAME}:/docker.sock", "bb", "sleep", "600").strip()
+    pid = host.inspect(name, ".State.Pid")
+    assert ping(host, f"/proc/{pid}/root/docker.sock") == "front"
+    host.stop(taken.take)
+    assert ping(host) == "engine"
+    assert ping(host, f"/proc/{pid}/root/docker.sock") == "front"
+
+
+def test_a_front_that_dies_or_hangs_loses_the_name_and_gets_it_again(taken):
+    host = taken.host
+    for number in (signal.SIGKILL, signal.SIGSTOP):
+        pid = int(host.sh("pgrep -f 'modeld-docker front'").split()[0])
+        host.sh(f"kill -{int(number)} {pid}")
+        began = time.monotonic()
+        eventually(lambda: docker_works(host) and ping(host) == "engine")
+        assert time.monotonic() - began < 2.5
+        if number == signal.SIGKILL:
+            taken.front.wait(10)
+            taken.restart_front()
+        else:
+            host.sh(f"kill -CONT {pid}")
+        eventually(lambda: ping(host) == "front")
+
+
+def test_release_undoes_it_after_everything_was_killed(taken):
+    host = taken.host
+    host.stop(taken.take, signal.SIGKILL)
+    host.stop(taken.front, signal.SIGKILL)
+    assert not docker_works(host)
+    began = time.monotonic()
+    host.run(TOOL, "release")
+    assert docker_works(host) and time.monotonic() - began < 1
+    before = host.sh(SOCKETS)
+    host.run(TOOL, "release")  # once more changes nothing
+    assert host.sh(SOCKETS) == before
+    assert "engine.sock" not in before
+
+
+def test_release_knows_ours_when_its_files_are_gone(taken):
+    host = taken.host
+    host.stop(taken.take, signal.SIGKILL)
+    host.stop(taken.front, signal.SIGKILL)
+    host.sh(f"rm -r /run/modeld-docker {ENGINE}.front")
+    host.run(TOOL, "release")
+    assert docker_works(host)
+
+
+def test_a_new_front_takes_over_from_a_dead_one(taken):
+    """Its socket is another; the name that the dead one had is not the Engine's."""
+    host = taken.host
+    host.stop(taken.take, signal.SIGKILL)
+    host.stop(taken.front, signal.SIGKILL)
+    taken.restart_front()
+    take = host.ready(TOOL, "take", log=taken.log)
+    assert ping(host) == "front" and ping(host, ENGINE) == "engine"
+    assert host.docker("run", "--rm", "bb", "echo", "hi") == "hi\n"
+    host.stop(take)
+    assert docker_works(host)
+
+
+def test_without_an_engine_it_waits_for_one(bare_host, tmp_path):
+    bare_host.ready(TOOL, "front", log=tmp_path / "log")
+    take = bare_host.ready(TOOL, "take", log=tmp_path / "log")
+    bare_host.start_dockerd()
+    eventually(lambda: ping(bare_host) == "front")
+    bare_host.stop_dockerd()
+    bare_host.stop(take)
+    assert bare_host.sh("ls /run/*.sock; true") == ""
+
+
+# ---- run ----
+
+def start_run(host, folder, *flags):
+    return host.ready(TOOL, "run", *flags, log=folder / "log")
+
+
+def front_pid(host):
+    return int(host.sh("pgrep -f 'modeld-docker front'").split()[0])
+
+
+def test_run_keeps_it_all_and_undoes_it_all(fresh_host, tmp_path):
+    before = fresh_host.snapshot()
+    run = start_run(fresh_host, tmp_path)
+    eventually(lambda: ping(fresh_host) == "front")
+    r = fresh_host.run(TOOL, "run", check=False, timeout=10)
+    pid = fresh_host.sh("cat /run/modeld-docker/run.pid").strip()
+    assert r.returncode == 1 and f"process {pid}" in r.stderr
+    assert fresh_host.docker("run", "--rm", "bb", "echo", "hi") == "hi\n"
+    assert fresh_host.stop(run) == 0
+    assert fresh_host.snapshot() == before
+    assert fresh_host.run("pgrep", "-f", "modeld-docker [a-z]", check=False).stdout == ""
+
+
+def test_a_run_that_is_killed_takes_all_along(fresh_host, tmp_path):
+    run = start_run(fresh_host, tmp_path)
+    eventually(lambda: ping(fresh_host) == "front")
+    fresh_host.stop(run, signal.SIGKILL)
+    eventually(lambda: docker_works(fresh_host) and ping(fresh_host) == "engine", 3)
+    eventually(lambda: fresh_host.run("pgrep", "-f", "modeld-docker [a-z]",
+                                      check=False).stdout == "")
+    run = start_run(fresh_host, tmp_path)
+    eventually(lambda: ping(fresh_host) == "front")
+    fresh_host.stop(run)
+
+
+def test_a_hundred_kills_of_the_front_lose_no_call(fresh_host, tmp_path):
+    """run holds the socket: who comes after a kill waits for the next front."""
+    run = start_run(fresh_host, tmp_path)
+    eventually(lambda: ping(fresh_host) == "front")
+    sleeper = fresh_host.docker("run", "-d", "bb", "sleep", "600").strip()
+    for i in range(100):
+        old = front_pid(fresh_host)
+        fresh_host.sh(f"kill -9 {old}")
+        assert ping(fresh_host) == "front", i
+        new = front_pid(fresh_host)
+        assert new != old
+        if i % 10 == 0:
+            assert fresh_host.docker("exec", sleeper, "echo", "hi") == "hi\n"
+        time.sleep(0.3)  # one that lives shorter counts as one that cannot start
+    assert "does not stay up" not in (tmp_path / "log").read_text()
+    fresh_host.docker("rm", "-f", sleeper)
+    fresh_host.stop(run)
+
+
+def test_a_front_that_cannot_start_gives_docker_back(fresh_host, tmp_path):
+    run = start_run(fresh_host, tmp_path)
+    eventually(lambda: ping(fresh_host) == "front")
+    settings = "/run/modeld-docker/run.json"
+    good = fresh_host.sh(f"cat {settings}")
+    fresh_host.sh(f"echo broken >{settings}; kill -9 {front_pid(fresh_host)}")
+    began = time.monotonic()
+    eventually(lambda: docker_works(fresh_host) and ping(fresh_host) == "engine")
+    assert time.monotonic() - began < 2
+    assert "Docker goes on without it" in (tmp_path / "log").read_text()
+    fresh_host.run("tee", settings, input=json.dumps(json.loads(good)))
+    eventually(lambda: ping(fresh_host) == "front", 20)
+    assert fresh_host.stop(run) == 0
+    assert ping(fresh_host) == "engine"
+
+
+def test_run_can_leave_the_name_to_the_engine(fresh_host, tmp_path):
+    run = start_run(fresh_host, tmp_path, "--take", "off")
+    assert ping(fresh_host) == "engine" and ping(fresh_host, FRONT) == "front"
+    fresh_host.stop(run)
