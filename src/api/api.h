@@ -19,6 +19,7 @@ struct api {
 	struct http_server *server;
 	struct store *store;
 	struct catalog *catalog;
+	struct pull_set *pulls;
 	struct engine_set *engines;
 	struct journal *journal;
 	struct recorder *recorder;

@@ -21,6 +21,7 @@ static const struct route rows[] = {
 	OPENAI(GET,  "/v1/models/{name...}", openai_model,  openai_engine_model),
 
 	ROUTE(INFER,   GET,    "/models",               models_list),
+	ROUTE(MANAGE,  POST,   "/models/create",        models_create),
 	ROUTE(MANAGE,  POST,   "/models/load",          models_load),
 	ROUTE(MANAGE,  POST,   "/models/{name...}/tag", models_tag),
 	ROUTE(MANAGE,  POST,   "/models/{name...}",     models_action),

@@ -42,6 +42,8 @@ void models_list(void *app, struct http_exchange *x,
 		 const struct route_match *m);
 void models_inspect(void *app, struct http_exchange *x,
 		    const struct route_match *m);
+void models_create(void *app, struct http_exchange *x,
+		   const struct route_match *m);
 void models_load(void *app, struct http_exchange *x,
 		 const struct route_match *m);
 void models_export(void *app, struct http_exchange *x,

@@ -3,6 +3,7 @@
  * Nothing that a peer can make grow is without one. A test meets each of them
  * at the limit and one above it. Sizes are bytes, times milliseconds. */
 #pragma once
+#include "base/limits_pull.h"
 
 /* HTTP heads. nginx gives 32 KiB to large heads and Node 16 KiB; cookies of a
  * browser on localhost, shared between ports, are what fills them. */

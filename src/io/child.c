@@ -170,15 +170,34 @@ static int open_pipe(struct output *o, int *theirs, struct err *e)
 
 /* ---- the start ---- */
 
-static int spawn(struct child *c, struct uv_loop_s *loop, char *const argv[],
-		 char *const env[], struct err *e)
+/* A pipe that holds the whole input, so that nobody has to write it later. */
+static int open_input(struct str input, int *theirs, struct err *e)
 {
-	auto_close int out = -1, err_out = -1;
+	int ends[2];
+	if (input.n > LIMIT_CHILD_INPUT_BYTES)
+		return err_set(e, ERR_TOO_LARGE,
+			       "more than %d bytes for a program's stdin",
+			       LIMIT_CHILD_INPUT_BYTES);
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(e, "pipe");
+	ssize_t n = write(ends[1], input.p, input.n);
+	assert(n == (ssize_t)input.n); /* an empty pipe has room for it */
+	close(ends[1]);
+	*theirs = ends[0];
+	return 0;
+}
+
+static int spawn(struct child *c, struct uv_loop_s *loop, char *const argv[],
+		 char *const env[], const struct str *input, struct err *e)
+{
+	auto_close int in = -1, out = -1, err_out = -1;
+	if (input && open_input(*input, &in, e) < 0)
+		return -1;
 	if (open_pipe(&c->outputs[CHILD_STDOUT], &out, e) < 0 ||
 	    open_pipe(&c->outputs[CHILD_STDERR], &err_out, e) < 0)
 		return -1;
 	uv_stdio_container_t stdio[] = {
-		{ .flags = UV_IGNORE },
+		{ .flags = input ? UV_INHERIT_FD : UV_IGNORE, .data.fd = in },
 		{ .flags = UV_INHERIT_FD, .data.fd = out },
 		{ .flags = UV_INHERIT_FD, .data.fd = err_out },
 		{ .flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE,
@@ -209,16 +228,16 @@ static void on_grace_over(void *ctx)
 	kill(-c->pid, SIGKILL);
 }
 
-int child_start(struct uv_loop_s *loop, char *const argv[], char *const env[],
-		const struct child_fns *fns, void *ctx, struct child **out,
-		struct err *e)
+static int start(struct uv_loop_s *loop, char *const argv[], char *const env[],
+		 const struct str *input, const struct child_fns *fns,
+		 void *ctx, struct child **out, struct err *e)
 {
 	struct child *c = xcalloc(1, sizeof *c);
 	for (int i = 0; i < OUTPUTS; i++)
 		init_output(c, loop, i);
 	c->handles++;
 	c->uv.data = c;
-	if (spawn(c, loop, argv, env, e) < 0) {
+	if (spawn(c, loop, argv, env, input, e) < 0) {
 		/* libuv has initialised the handle only if it came so far. */
 		close_outputs(c);
 		if (c->uv.loop)
@@ -235,6 +254,21 @@ int child_start(struct uv_loop_s *loop, char *const argv[], char *const env[],
 	timer_init(&c->kill, loop, on_grace_over, c);
 	*out = c;
 	return 0;
+}
+
+int child_start(struct uv_loop_s *loop, char *const argv[], char *const env[],
+		const struct child_fns *fns, void *ctx, struct child **out,
+		struct err *e)
+{
+	return start(loop, argv, env, NULL, fns, ctx, out, e);
+}
+
+int child_start_asked(struct uv_loop_s *loop, char *const argv[],
+		      char *const env[], struct str input,
+		      const struct child_fns *fns, void *ctx,
+		      struct child **out, struct err *e)
+{
+	return start(loop, argv, env, &input, fns, ctx, out, e);
 }
 
 int child_pid(const struct child *c)

@@ -26,6 +26,13 @@ struct child_fns {
 must_use int child_start(struct uv_loop_s *loop, char *const argv[],
 			 char *const env[], const struct child_fns *fns,
 			 void *ctx, struct child **out, struct err *e);
+/* The same for a program that is asked something: it reads `input` (at most
+ * LIMIT_CHILD_INPUT_BYTES) and the end of it from its stdin, and is looked for
+ * in PATH. */
+must_use int child_start_asked(struct uv_loop_s *loop, char *const argv[],
+			       char *const env[], struct str input,
+			       const struct child_fns *fns, void *ctx,
+			       struct child **out, struct err *e);
 int child_pid(const struct child *c);
 /* SIGTERM now, SIGKILL after `grace_ms`. on_exit still comes. */
 void child_stop(struct child *c, unsigned grace_ms);

@@ -16,6 +16,7 @@
 #include "modeld/helper.h"
 #include "modeld/rundir.h"
 #include "modeld/ways.h"
+#include "oci/pull.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -45,6 +46,7 @@ struct daemon {
 	struct engine *llama; /* in engines */
 	struct access access;
 	struct keys *keys; /* owned; in access when the options name a file */
+	struct registry_set *registries;
 	struct api api;
 };
 
@@ -149,6 +151,20 @@ static void tell_ready(struct daemon *d)
 	d->options->ready_fd = -1;
 }
 
+static struct registry_settings registry_settings(const struct options *o)
+{
+	return (struct registry_settings){ .default_registry = o->registry,
+					   .insecure = o->insecure,
+					   .mirrors = o->mirrors };
+}
+
+static void open_pulls(struct daemon *d)
+{
+	struct registry_settings s = registry_settings(d->options);
+	d->registries = registry_set_new(&d->loop, &s);
+	d->api.pulls = pull_set_new(d->registries, d->api.store);
+}
+
 /* ---- signals ---- */
 
 static void on_drain_look(void *ctx)
@@ -178,6 +194,7 @@ static void on_stop(uv_signal_t *signal, int number)
 	ways_stop(&d->ways);
 	helper_follow(d->helper, NULL, 0);
 	journal_end_followers(d->api.journal);
+	pull_set_stop(d->api.pulls);
 	recorder_end_followers(d->api.recorder);
 	http_server_drain(d->api.server);
 	d->drain_until_ms = timer_now_ms(&d->loop) + LIMIT_DRAIN_MS;
@@ -249,6 +266,8 @@ static void on_reload(uv_signal_t *signal, int number)
 	log_set_level(fresh.log_level);
 	set_keys(d, &keyfile);
 	apply(d);
+	struct registry_settings s = registry_settings(&fresh);
+	registry_set_change(d->registries, &s);
 	engine_llama_set_keep_alive(d->llama, fresh.keep_alive_ms);
 	log_info("settings read again");
 }
@@ -291,6 +310,7 @@ static int start(struct daemon *d, struct err *e)
 	api->engines = &d->engines;
 	api->access = &d->access;
 	api->loop = &d->loop;
+	open_pulls(d);
 	api->recorder = recorder_new(&d->loop);
 	api->listen = json_array();
 	api->places = json_pack("{s:s,s:s,s:s}", "config", d->options->config,
@@ -313,6 +333,9 @@ static void stop(struct daemon *d)
 {
 	ways_stop(&d->ways);
 	http_server_free(d->api.server); /* its streams know their listener */
+	if (d->api.pulls)
+		pull_set_stop(d->api.pulls);
+	registry_set_free(d->registries);
 	helper_free(d->helper);
 	gates_fini(&d->gates);
 	ways_fini(&d->ways);
@@ -324,6 +347,7 @@ static void stop(struct daemon *d)
 			uv_close((uv_handle_t *)&d->signals[i], NULL);
 	/* What is closed ends here, and jobs, which use the store. */
 	uv_run(&d->loop, UV_RUN_DEFAULT);
+	pull_set_free(d->api.pulls);
 	journal_free(d->api.journal);
 	recorder_free(d->api.recorder);
 	catalog_free(d->api.catalog);

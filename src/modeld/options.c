@@ -141,6 +141,18 @@ static int set_origins(struct options *o, const char *text, struct err *e)
 	return replace(&o->origins, text);
 }
 
+static int set_insecure(struct options *o, const char *text, struct err *e)
+{
+	(void)e;
+	return replace(&o->insecure, strcmp(text, "false") ? text : "");
+}
+
+static int set_mirrors(struct options *o, const char *text, struct err *e)
+{
+	(void)e;
+	return replace(&o->mirrors, text);
+}
+
 static int set_registry(struct options *o, const char *text, struct err *e)
 {
 	(void)e;
@@ -304,6 +316,10 @@ static const struct option_row {
 	    "web pages beyond localhost's that may call, comma-separated"),
 	OPT("registry", "HOST", "DEFAULT_REGISTRY", true, set_registry,
 	    "registry of names that have none (docker.io)"),
+	OPT("insecure-registry", "true|LIST", "INSECURE_REGISTRY", true,
+	    set_insecure, "registries spoken to in plain http"),
+	OPT("registry-mirrors", "LIST", "MODEL_RUNNER_REGISTRY_MIRRORS", true,
+	    set_mirrors, "mirrors of docker.io to ask first: URLs"),
 	OPT("metrics", "on|off", NULL, true, set_metrics,
 	    "serve GET /metrics (on; DISABLE_METRICS=1 is off)"),
 	OPT("log-level", "LEVEL", "LOG_LEVEL", true, set_log_level,
@@ -581,6 +597,8 @@ void options_fini(struct options *o)
 	free(o->helper);
 	free(o->origins);
 	free(o->registry);
+	free(o->insecure);
+	free(o->mirrors);
 	free(o->config);
 	json_decref(o->engines);
 	*o = (struct options){ .ready_fd = -1 };

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct blob {
@@ -17,15 +16,6 @@ struct blob {
 	char temp[FOLDER_PATH_BYTES];
 };
 
-static bool is_there(struct folder *f, const struct digest *d, uint64_t bytes)
-{
-	struct stat st;
-	char path[FOLDER_PATH_BYTES];
-	snprintf(path, sizeof path, STORE_BLOBS "/%s", d->hex);
-	return fstatat(f->fd, path, &st, 0) == 0 && S_ISREG(st.st_mode) &&
-	       (uint64_t)st.st_size == bytes;
-}
-
 int blob_begin(struct store *s, const struct digest *want, uint64_t bytes,
 	       struct blob **out, struct err *e)
 {
@@ -36,7 +26,7 @@ int blob_begin(struct store *s, const struct digest *want, uint64_t bytes,
 	b->hash = digest_ctx_new();
 	b->fd = -1;
 	/* What is there already is only compared, not written again. */
-	if (!is_there(b->folder, want, bytes) &&
+	if (!store_has_blob(s, want, bytes) &&
 	    folder_create(b->folder, STORE_BLOBS, want->hex, FOLDER_INCOMPLETE,
 			  b->temp, &b->fd, e))
 		return -1;

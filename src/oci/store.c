@@ -3,11 +3,13 @@
  * not there. Deleting: the index first, then the files. */
 #include "oci/store.h"
 #include "oci/folder.h"
+#include "oci/lease.h"
 #include "oci/store_priv.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #define INDEX_FILE "models.json"
 #define LAYOUT_FILE "layout.json"
@@ -20,6 +22,7 @@
 
 struct store {
 	struct folder folder;
+	struct lease_set leases;
 };
 
 struct folder *store_folder(struct store *s)
@@ -54,6 +57,7 @@ static int prepare(struct store *s, struct err *e)
 int store_open(const char *dir, struct store **out, struct err *e)
 {
 	auto_(store) s = xcalloc(1, sizeof *s);
+	lease_set_init(&s->leases);
 	if (folder_open(dir, &s->folder, e) ||
 	    (!s->folder.is_read_only && prepare(s, e)))
 		return err_wrap(e, "model store");
@@ -63,8 +67,10 @@ int store_open(const char *dir, struct store **out, struct err *e)
 
 void store_free(struct store *s)
 {
-	if (s)
-		folder_close(&s->folder);
+	if (!s)
+		return;
+	folder_close(&s->folder);
+	lease_set_fini(&s->leases);
 	free(s);
 }
 
@@ -261,7 +267,8 @@ static void remove_files(struct store *s, const struct index *x,
 	snprintf(path, sizeof path, BUNDLES "/%s", gone->id.hex);
 	folder_remove_tree(&s->folder, path);
 	for (size_t i = 0; i < gone->n_files; i++) {
-		if (is_needed(x, &gone->files[i]))
+		if (is_needed(x, &gone->files[i]) ||
+		    lease_mark(&s->leases, &gone->files[i]))
 			continue;
 		snprintf(path, sizeof path, STORE_BLOBS "/%s",
 			 gone->files[i].hex);
@@ -309,5 +316,54 @@ int store_delete(struct store *s, const struct ref *ref, const char *name,
 		return -1;
 	if (out->is_deleted)
 		remove_files(s, x, &gone);
+	return 0;
+}
+
+/* ---- pulls ---- */
+
+void store_lease(struct store *s, const struct digest *blobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		lease_take(&s->leases, &blobs[i]);
+}
+
+/* What a deletion had to leave, unless a model has come to need it. */
+static void remove_unneeded(struct store *s, const struct digest *d)
+{
+	char path[FOLDER_PATH_BYTES];
+	auto_close int locked = -1;
+	auto_(index) x = NULL;
+	struct err unused;
+	if (begin(s, &locked, &x, &unused) || is_needed(x, d) ||
+	    lease_mark(&s->leases, d))
+		return;
+	snprintf(path, sizeof path, STORE_BLOBS "/%s", d->hex);
+	folder_remove(&s->folder, path);
+}
+
+void store_release(struct store *s, const struct digest *blobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (lease_give(&s->leases, &blobs[i]))
+			remove_unneeded(s, &blobs[i]);
+}
+
+bool store_has_blob(struct store *s, const struct digest *d, uint64_t bytes)
+{
+	struct stat st;
+	char path[FOLDER_PATH_BYTES];
+	snprintf(path, sizeof path, STORE_BLOBS "/%s", d->hex);
+	return fstatat(s->folder.fd, path, &st, 0) == 0 &&
+	       S_ISREG(st.st_mode) && (uint64_t)st.st_size == bytes;
+}
+
+int store_room(struct store *s, uint64_t *out_bytes, struct err *e)
+{
+	struct statvfs v;
+	if (folder_make(&s->folder, STORE_BLOBS, e))
+		return -1;
+	if (fstatvfs(s->folder.fd, &v) < 0)
+		return err_sys(e, "statvfs %s", s->folder.path);
+	*out_bytes = (uint64_t)v.f_bavail * v.f_frsize;
 	return 0;
 }

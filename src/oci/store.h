@@ -76,3 +76,14 @@ struct store_removed {
 must_use int store_delete(struct store *s, const struct ref *ref,
 			  const char *name, bool force, struct arena *a,
 			  struct store_removed *out, struct err *e);
+
+/* ---- pulls ---- */
+
+/* Nobody in this process removes these blobs until they are given back, which
+ * may remove them: from a job. See lease.h. */
+void store_lease(struct store *s, const struct digest *blobs, size_t n);
+void store_release(struct store *s, const struct digest *blobs, size_t n);
+/* Is there a blob of this name and size? */
+bool store_has_blob(struct store *s, const struct digest *d, uint64_t bytes);
+/* How many bytes can still be written. */
+must_use int store_room(struct store *s, uint64_t *out_bytes, struct err *e);

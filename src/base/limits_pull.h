@@ -1,0 +1,61 @@
+/* limits_pull.h - the part of limits.h for what comes from registries. */
+#pragma once
+
+/* Requests to the world outside. A server that sends less than this many bytes
+ * a second for so long has stalled. */
+#define LIMIT_TRANSFER_SLOW_BYTES 1024
+#define LIMIT_TRANSFER_SLOW_MS 30000
+#define LIMIT_TRANSFER_READ_BYTES (128u << 10)
+/* Connections kept open for the next request, and how long libcurl keeps its
+ * memory (certificates: megabytes) when nothing runs. */
+#define LIMIT_TRANSFERS_KEPT 8
+#define LIMIT_TRANSFERS_IDLE_MS 30000
+/* As many as Go's client follows. */
+#define LIMIT_REDIRECTS 10
+
+/* Registries. One parameter of a challenge; a token server's answer; what is
+ * kept of an error's text; tokens remembered. */
+#define LIMIT_CHALLENGE_BYTES 2048
+#define LIMIT_TOKEN_BYTES (1u << 20)
+#define LIMIT_REGISTRY_ERROR_BYTES 16384
+#define LIMIT_TOKENS_KEPT 64
+/* How often one request answers challenges: a token may have expired. */
+#define LIMIT_AUTH_ANSWERS 2
+/* A manifest, a config or a token must be here within this; tries of one. */
+#define LIMIT_DOCUMENT_MS 60000
+#define LIMIT_DOCUMENT_TRIES 3
+/* What a credential helper reads, prints (tokens of clouds have kilobytes), and
+ * how long it may take: some ask a server. */
+#define LIMIT_CHILD_INPUT_BYTES 4096
+#define LIMIT_CREDENTIAL_BYTES (64u << 10)
+#define LIMIT_CREDENTIAL_HELPER_MS 30000
+
+/* Pulls at one time, as in Docker Model Runner; layers of one at a time, and
+ * connections of one. */
+#define LIMIT_PULLS 2
+#define LIMIT_PULL_LAYERS 4
+#define LIMIT_PULL_STREAMS 4
+/* Threads for their disk and hashing: half of libuv's four, so that other jobs
+ * never wait for a sync. */
+#define LIMIT_PULL_JOBS 2
+/* A large blob is fetched in pieces of this size: long enough that a round trip
+ * between two does not show, short enough that hashing follows closely. */
+#define LIMIT_PULL_CHUNK_BYTES (32ull << 20)
+#define LIMIT_RANGES_CHUNKS 65536
+/* Bytes of one connection that wait for the disk, and what one hashing job
+ * takes: some 20 ms. */
+#define LIMIT_PULL_WRITE_BYTES (512u << 10)
+#define LIMIT_PULL_HASH_BYTES (16ull << 20)
+/* No blob is larger (64 TiB): sizes add up without overflow. */
+#define LIMIT_BLOB_BYTES (1ull << 46)
+/* Tries of one blob without progress of this much in between, and the pause
+ * before the first: twice as long each time. A server may ask for more. */
+#define LIMIT_PULL_TRIES 5
+#define LIMIT_PULL_PROGRESS_BYTES (1u << 20)
+#define LIMIT_PULL_PAUSE_MS 250u
+#define LIMIT_PULL_RETRY_AFTER_MS 60000
+/* How often a pull looks again for blobs that another process removed. */
+#define LIMIT_PULL_ROUNDS 3
+/* A layer's progress is told this often, and that a pull waits. */
+#define LIMIT_PULL_TELL_MS 100
+#define LIMIT_PULL_WAIT_TELL_MS 5000

@@ -1,0 +1,49 @@
+/* pull.h - a model comes from a registry into the store: manifest (of an index
+ * the one model in it), config, layers, then its entry in the index.
+ *
+ * LIMIT_PULLS run at one time, the others wait and say so. What the store has
+ * is not fetched; what two pulls want is fetched once. A pull ends with its
+ * client; what it fetched stays, and the next one goes on from there. A model
+ * that is here is used, with a warning, when its registry cannot be reached. */
+#pragma once
+#include "oci/registry.h"
+#include "oci/store.h"
+
+struct pull_set;
+struct pull;
+
+/* Borrows both. */
+struct pull_set *pull_set_new(struct registry_set *registries,
+			      struct store *store) must_use;
+/* No new ones; those there are end with ERR_UNAVAILABLE. */
+void pull_set_stop(struct pull_set *s);
+/* After pull_set_stop(), and when the loop has run out: jobs use it. */
+void pull_set_free(struct pull_set *s);
+
+struct pull_layer {
+	struct digest digest;
+	uint64_t bytes;
+	uint64_t there;
+};
+
+struct pull_fns {
+	/* It waits for so many other pulls. Comes again from time to time. */
+	void (*on_wait)(void *ctx, int others);
+	/* How far one layer is; `total` is the sum of all. */
+	void (*on_progress)(void *ctx, const struct pull_layer *l,
+			    uint64_t total);
+	void (*on_warning)(void *ctx, const char *text);
+	/* Exactly once: 0 with the text to tell, or -1: ERR_AUTH,
+	 * ERR_NOT_FOUND, ERR_UNSUPPORTED (no model that we know), or what else
+	 * went wrong. The pull is gone when it returns. */
+	void (*on_end)(void *ctx, int outcome, const char *text,
+		       const struct err *e);
+};
+
+/* `ref` must have a name; `bearer` may be NULL. Callbacks never come before
+ * this returns. */
+must_use int pull_start(struct pull_set *s, const struct ref *ref,
+			const char *bearer, const struct pull_fns *fns,
+			void *ctx, struct pull **out, struct err *e);
+/* No callback comes after. */
+void pull_cancel(struct pull *p);
