@@ -8,6 +8,7 @@
 #include "docker/take.h"
 
 #include <stdio.h>
+#include <sys/prctl.h>
 
 /* A command is a row here and a file of its name. */
 static const struct setup_command commands[] = {
@@ -78,6 +79,8 @@ static int run(int argc, char **argv, struct err *e)
 int main(int argc, char **argv)
 {
 	struct err e;
+	/* As a child of `run` it would be "exe". */
+	prctl(PR_SET_NAME, "modeld-docker");
 	if (run(argc, argv, &e) >= 0)
 		return 0;
 	fprintf(stderr, "modeld-docker: %s\n", e.msg);

@@ -7,6 +7,7 @@
 #include "docker/take.h"
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -83,8 +84,16 @@ static void on_ready(void *ctx, struct run_child *c)
 	settled(ctx);
 }
 
-/* The name goes back at once, before anybody asks it in vain; `take` gives it
- * again when the front answers. */
+/* Who waits in the socket for a front that does not come must hear it. */
+static void turn_away(struct runner *r)
+{
+	int fd;
+	while ((fd = accept(r->socket.fd, NULL, NULL)) >= 0)
+		close(fd);
+}
+
+/* The name goes back at once, before more ask it in vain; `take` gives it again
+ * when the front answers. */
 static void note_front_end(struct runner *r, uint64_t now)
 {
 	struct err e;
@@ -97,6 +106,7 @@ static void note_front_end(struct runner *r, uint64_t now)
 	if (take_release(r->setup, &e) < 0)
 		log_error("the Docker socket is not released error=\"%s\"",
 			  e.msg);
+	turn_away(r);
 }
 
 static void run_again(struct member *m)

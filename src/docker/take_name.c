@@ -155,16 +155,17 @@ static int copy_access(const struct take_name *n, const struct stat *from,
 	return 0;
 }
 
-/* Ours gets the name, in the place of what is not the Engine's. */
-static int put_ours(const struct take_name *n, struct err *e)
+/* Ours gets the name, in the place of `known` (NULL: of nothing), which is an
+ * old one of ours, or has its second name. */
+static int put_ours(const struct take_name *n, const struct stat *known,
+		    struct err *e)
 {
-	struct stat was, engine;
-	bool has_engine = find(n->engine, &engine);
+	struct stat was, own;
 	if (name_also(n, n->ours, n->mark, e) || put(n, n->ours, e))
 		return -1;
-	/* An Engine made its socket since we looked. */
-	if (find(n->fresh, &was) && !is_our_file(n, &was) &&
-	    !(has_engine && is_same(&was, &engine)) &&
+	/* Something else: an Engine made its socket since we looked. */
+	if (find(n->fresh, &was) && !(known && is_same(&was, known)) &&
+	    !(find(n->ours, &own) && is_same(&was, &own)) &&
 	    rename(n->fresh, n->engine) == 0)
 		copy_access(n, &was, e);
 	unlink(n->fresh);
@@ -183,7 +184,7 @@ static int take_from_engine(const struct take_name *n, const struct stat *st,
 			       n->name);
 	if (copy_access(n, st, e) || name_also(n, n->name, n->engine, e))
 		return -1;
-	return put_ours(n, e);
+	return put_ours(n, st, e);
 }
 
 int take_name_take(const struct take_name *n, struct err *e)
@@ -194,7 +195,7 @@ int take_name_take(const struct take_name *n, struct err *e)
 		if (errno != ENOENT)
 			return err_sys(e, "look at %s", n->name);
 		/* The Engine has stopped: its clients are told so by us. */
-		return has_engine ? put_ours(n, e) : TAKE_NO_ENGINE;
+		return has_engine ? put_ours(n, NULL, e) : TAKE_NO_ENGINE;
 	}
 	if (S_ISLNK(st.st_mode))
 		return err_set(e, ERR_UNSUPPORTED,
@@ -209,7 +210,7 @@ int take_name_take(const struct take_name *n, struct err *e)
 		return take_from_engine(n, &st, e);
 	if (has_engine && copy_access(n, &engine, e))
 		return -1;
-	return put_ours(n, e);
+	return put_ours(n, &st, e);
 }
 
 /* ---- the undo ---- */

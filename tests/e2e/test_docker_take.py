@@ -2,6 +2,7 @@
 back whatever happens; and `modeld-docker run`, which keeps it all going without systemd."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -54,6 +55,7 @@ def taken(fresh_host, tmp_path):
 
 def test_taking_and_giving_back_leaves_everything_as_it_was(fresh_host, tmp_path):
     before = fresh_host.snapshot()
+    names = fresh_host.sh("ls -a /run | grep sock")
     pid = fresh_host.sh("pgrep -x dockerd")
     t = Taken(fresh_host, tmp_path)
     stats = fresh_host.sh(SOCKETS)
@@ -67,8 +69,7 @@ def test_taking_and_giving_back_leaves_everything_as_it_was(fresh_host, tmp_path
     assert fresh_host.docker("-H", f"unix://{FRONT}", "ps")
     assert fresh_host.stop(t.front) == 0
     assert fresh_host.snapshot() == before and fresh_host.sh("pgrep -x dockerd") == pid
-    assert fresh_host.sh("ls /run") .split() == ["docker", "docker.pid", "docker.sock", "lock",
-                                                 "modeld-docker", "mount"]
+    assert fresh_host.sh("ls -a /run | grep sock") == names
 
 
 def test_the_name_is_never_missing(taken):
@@ -156,7 +157,7 @@ def test_an_engine_that_starts_anew_is_taken_again(taken):
 def test_a_front_that_dies_or_hangs_loses_the_name_and_gets_it_again(taken):
     host = taken.host
     for number in (signal.SIGKILL, signal.SIGSTOP):
-        pid = int(host.sh("pgrep -f 'modeld-docker front'").split()[0])
+        pid = int(host.sh("pgrep -f '[m]odeld-docker front'").split()[0])
         host.sh(f"kill -{int(number)} {pid}")
         began = time.monotonic()
         eventually(lambda: docker_works(host) and ping(host) == "engine")
@@ -166,6 +167,7 @@ def test_a_front_that_dies_or_hangs_loses_the_name_and_gets_it_again(taken):
             taken.restart_front()
         else:
             host.sh(f"kill -CONT {pid}")
+            os.kill(taken.front.pid, signal.SIGCONT)  # nsenter stops with it
         eventually(lambda: ping(host) == "front")
 
 
@@ -222,7 +224,7 @@ def start_run(host, folder, *flags):
 
 
 def front_pid(host):
-    return int(host.sh("pgrep -f 'modeld-docker front'").split()[0])
+    return int(host.sh("pgrep -f '^modeld-docker front'").split()[0])
 
 
 def test_run_keeps_it_all_and_undoes_it_all(fresh_host, tmp_path):
@@ -235,7 +237,7 @@ def test_run_keeps_it_all_and_undoes_it_all(fresh_host, tmp_path):
     assert fresh_host.docker("run", "--rm", "bb", "echo", "hi") == "hi\n"
     assert fresh_host.stop(run) == 0
     assert fresh_host.snapshot() == before
-    assert fresh_host.run("pgrep", "-f", "modeld-docker [a-z]", check=False).stdout == ""
+    assert fresh_host.run("pgrep", "-x", "modeld-docker", check=False).stdout == ""
 
 
 def test_a_run_that_is_killed_takes_all_along(fresh_host, tmp_path):
@@ -243,7 +245,7 @@ def test_a_run_that_is_killed_takes_all_along(fresh_host, tmp_path):
     eventually(lambda: ping(fresh_host) == "front")
     fresh_host.stop(run, signal.SIGKILL)
     eventually(lambda: docker_works(fresh_host) and ping(fresh_host) == "engine", 3)
-    eventually(lambda: fresh_host.run("pgrep", "-f", "modeld-docker [a-z]",
+    eventually(lambda: fresh_host.run("pgrep", "-x", "modeld-docker",
                                       check=False).stdout == "")
     run = start_run(fresh_host, tmp_path)
     eventually(lambda: ping(fresh_host) == "front")
