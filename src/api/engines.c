@@ -1,4 +1,5 @@
-#include "api/api.h"
+#include "api/allowed.h"
+#include "api/keys.h"
 #include "api/recorder.h"
 #include "api/reply.h"
 #include "api/routes.h"
@@ -191,13 +192,26 @@ static int unload_named(struct api *api, struct http_exchange *x,
 		int got = catalog_find(api->catalog,
 				       str_of(json_string_value(name)),
 				       CATALOG_LOOSE, exchange_arena(x), &m, e);
-		if (got < 0)
+		if (got < 0 ||
+		    allowed_check(api, x, str_of(json_string_value(name)),
+				  got == 0 ? m : NULL, e))
 			return -1;
 		if (got == 0)
 			*n += unload_everywhere(api, engine,
 						digest_text(&m->id, id));
 	}
 	return 0;
+}
+
+/* Who may use only some models must name those that he means. */
+static int check_all(const struct http_exchange *x, struct err *e)
+{
+	const struct key *k = api_key(x);
+	if (!k || !keys_what(k)->models)
+		return 0;
+	return err_set(e, ERR_FORBIDDEN,
+		       "the API key '%s' may not unload all models; name them",
+		       keys_what(k)->name);
 }
 
 static void on_unload_body(void *ctx, struct str body)
@@ -210,6 +224,7 @@ static void on_unload_body(void *ctx, struct str body)
 	size_t n = 0;
 	if (json_parse(body, &ask, &e) || json_get_bool(ask, "all", &all, &e) ||
 	    json_get_str(ask, "backend", &engine, &e) ||
+	    (all && check_all(u->x, &e)) ||
 	    (!all && unload_named(u->api, u->x, json_object_get(ask, "models"),
 				  engine, &n, &e))) {
 		reply_text_error(u->x, &e);

@@ -1,4 +1,4 @@
-#include "api/api.h"
+#include "api/allowed.h"
 #include "api/caller.h"
 #include "api/reply.h"
 #include "api/routes.h"
@@ -33,7 +33,11 @@ static void ready_model(struct api *api, struct http_exchange *x,
 	const struct catalog_model *m;
 	int got = catalog_find(api->catalog, name, CATALOG_STRICT,
 			       exchange_arena(x), &m, &e);
-	if (got < 0)
+	/* Alive is for everybody; which models there are is not. */
+	if (!api_may(x, ACCESS_INFER))
+		reply_text(x, 401, "an API key is needed to ask for a model\n");
+	else if (got < 0 ||
+		 allowed_check(api, x, name, got == 0 ? m : NULL, &e))
 		reply_text_error(x, &e);
 	else if (got == CATALOG_ABSENT)
 		reply_text(x, 404, "model not found\n");

@@ -1,4 +1,4 @@
-#include "api/api.h"
+#include "api/allowed.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/work.h"
@@ -35,6 +35,7 @@ static void reply_buf(struct http_exchange *x, int full, struct buf *out)
 
 struct listing {
 	struct work work;
+	struct allowed allowed; /* in the work's arena */
 	struct buf out;
 	int full;
 };
@@ -49,8 +50,9 @@ static int list(struct work *w, struct err *e)
 	buf_init(&l->out, LIMIT_REPLY_BODY_BYTES);
 	l->full = buf_puts(&l->out, "[");
 	for (size_t i = 0; i < n && !l->full; i++)
-		l->full = (i && buf_puts(&l->out, ",")) ||
-			  put_model(&l->out, &models[i]);
+		if (allowed_model(&l->allowed, &models[i]))
+			l->full = (l->out.n > 1 && buf_puts(&l->out, ",")) ||
+				  put_model(&l->out, &models[i]);
 	l->full = l->full || buf_puts(&l->out, "]\n");
 	return 0;
 }
@@ -71,8 +73,10 @@ void models_list(void *app, struct http_exchange *x,
 		 const struct route_match *m)
 {
 	struct listing *l = xcalloc(1, sizeof *l);
+	struct allowed allowed = allowed_by(app, api_key(x));
 	(void)m;
 	l->work.fini = fini_list;
+	l->allowed = allowed_copy(&allowed, &l->work.arena);
 	work_start(&l->work, app, x, list, tell_list);
 }
 
@@ -85,6 +89,9 @@ static const struct catalog_model *find(struct api *api,
 	const struct catalog_model *model;
 	int got = catalog_find(api->catalog, name, CATALOG_LOOSE,
 			       exchange_arena(x), &model, &e);
+	if (got >= 0 &&
+	    allowed_check(api, x, name, got == 0 ? model : NULL, &e))
+		got = -1;
 	if (got == CATALOG_ABSENT)
 		err_set(&e, ERR_NOT_FOUND, "model not found");
 	if (got == 0)
@@ -164,7 +171,8 @@ static int parse_target(struct api *api, struct http_exchange *x,
 			       "error while tagging model: '%.*s' is an id; a "
 			       "model cannot have one for a name",
 			       STR_ARG(*text));
-	return 0;
+	/* Nor may a key take a name away that is not its own. */
+	return allowed_check(api, x, *text, NULL, e);
 }
 
 void models_tag(void *app, struct http_exchange *x, const struct route_match *m)
@@ -275,6 +283,14 @@ void models_delete(void *app, struct http_exchange *x,
 		reply_text_error(x, &e);
 		return;
 	}
+	/* A name can be taken away only by who may use that name. */
+	if (ref.kind == REF_NAME &&
+	    allowed_check(api, x, m->params[0], NULL, &e)) {
+		reply_text_error(x, &e);
+		return;
+	}
+	if (ref.kind != REF_NAME && api_key(x) && !find(api, x, m->params[0]))
+		return;
 	struct removal *r = xcalloc(1, sizeof *r);
 	r->ref = ref;
 	r->name = str_dup(m->params[0]);

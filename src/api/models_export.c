@@ -1,7 +1,7 @@
 /* GET /models/NAME/export: a model as a tar, with ?format=oci as an OCI image
  * layout. A job reads a piece, the loop sends it; a client that reads slowly
  * gets the next piece later. */
-#include "api/api.h"
+#include "api/allowed.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "base/limits.h"
@@ -129,6 +129,8 @@ static int find(struct api *api, struct http_exchange *x, struct str name,
 				 "'format' must be \"docker\" or \"oci\"");
 	int got = catalog_find(api->catalog, name, CATALOG_STRICT,
 			       exchange_arena(x), out, e);
+	if (got >= 0 && allowed_check(api, x, name, got == 0 ? *out : NULL, e))
+		return -1;
 	if (got != CATALOG_ABSENT)
 		return got;
 	return err_set(e, ERR_NOT_FOUND,

@@ -1,4 +1,4 @@
-#include "api/api.h"
+#include "api/allowed.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/running.h"
@@ -41,13 +41,16 @@ static json_t *describe_remote(const struct engine *en, const char *name)
 			 "created", 0, "owned_by", en->name);
 }
 
-static void add_remote(struct engine *en, json_t *data)
+static void add_remote(struct engine *en, const struct allowed *allowed,
+		       json_t *data)
 {
 	size_t n = 0;
 	const char *const *names =
 		en->kind->models ? en->kind->models(en, &n) : NULL;
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(data, describe_remote(en, names[i]));
+		if (allowed_name(allowed, str_of(names[i])))
+			json_array_append_new(data,
+					      describe_remote(en, names[i]));
 }
 
 /* ---- the list ---- */
@@ -77,16 +80,18 @@ static void tell_list(struct work *w, int outcome)
 		return;
 	}
 	json_t *data = json_array();
+	struct allowed allowed = allowed_by(api, api_key(w->x));
 	for (size_t i = 0; i < l->n; i++) {
 		const struct catalog_model *m = &l->models[i];
 		struct str name = str_of(m->n_tags ? m->tags[0] : "");
-		if (!only || only->kind->serves(only, name, m, false))
+		if (allowed_model(&allowed, m) &&
+		    (!only || only->kind->serves(only, name, m, false)))
 			json_array_append_new(data, describe(api, m));
 	}
 	list_each (it, &api->engines->engines) {
 		struct engine *en = container_of(it, struct engine, link);
 		if (!only || only == en)
-			add_remote(en, data);
+			add_remote(en, &allowed, data);
 	}
 	reply_json(w->x, 200,
 		   json_pack("{s:s, s:o}", "object", "list", "data", data));
@@ -122,12 +127,18 @@ static void show(struct api *api, struct http_exchange *x, struct engine *only,
 		struct engine *en = container_of(it, struct engine, link);
 		if ((only && only != en) || !has_remote(en, name))
 			continue;
+		if (allowed_check(api, x, name, NULL, &e)) {
+			reply_error(x, &e);
+			return;
+		}
 		auto_free char *text = str_dup(name);
 		reply_json(x, 200, describe_remote(en, text));
 		return;
 	}
 	int got = catalog_find(api->catalog, name, CATALOG_STRICT,
 			       exchange_arena(x), &m, &e);
+	if (got >= 0 && allowed_check(api, x, name, got == 0 ? m : NULL, &e))
+		got = -1;
 	if (got == 0 && only && !only->kind->serves(only, name, m, true))
 		got = CATALOG_ABSENT;
 	if (got == CATALOG_ABSENT) {

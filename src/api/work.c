@@ -37,7 +37,6 @@ void work_start(struct work *w, struct api *api, struct http_exchange *x,
 	w->x = x;
 	w->run = run_fn;
 	w->done = done_fn;
-	arena_init(&w->arena);
 	exchange_set_fns(x, &exchange_fns, w);
 	job_start(api->loop, run, done, w);
 }

@@ -1,6 +1,7 @@
 /* work.h - a handler's blocking part, on libuv's thread pool.
  *
- * Embedded in what the handler needs, allocated with xcalloc; work frees it.
+ * Embedded in what the handler needs, allocated with xcalloc, so that its arena
+ * may be used from then on; work frees it.
  * If the client leaves meanwhile the work still ends, and nothing is said. */
 #pragma once
 #include "api/api.h"
