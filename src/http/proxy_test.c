@@ -233,6 +233,8 @@ static void an_answer_goes_through_with_its_end_to_end_fields(void **state)
 	p->says = "HTTP/1.1 404 Nope\r\nX-Engine: e\r\nServer: secret\r\n"
 		  "Date: never\r\nKeep-Alive: timeout=5\r\n"
 		  "Access-Control-Allow-Origin: *\r\n"
+		  "Strict-Transport-Security: max-age=1\r\nSet-Cookie: a=b\r\n"
+		  "alt-svc: h3=\":443\"\r\nClear-Site-Data: *\r\n"
 		  "Content-Type: text/x\r\nContent-Length: 2\r\n\r\nno";
 	ask_with(p, "");
 	assert_true(wire_wait(&p->w, "\r\n\r\nno"));
