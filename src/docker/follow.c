@@ -423,8 +423,9 @@ static void on_event(struct follow *f, const struct inotify_event *ev)
 		return;
 	if (ev->mask & IN_IGNORED)
 		drop(f, d);
-	else if (ev->len && strcmp(ev->name, "hosts") == 0)
-		move(d, &f->dirty);
+	else if (ev->len && (strcmp(ev->name, "hosts") == 0 ||
+			     strcmp(ev->name, "hostname") == 0))
+		move(d, &f->dirty); /* Docker writes the hostname last */
 }
 
 /* Many events for one file cost one look. */

@@ -76,8 +76,8 @@ static void read_hostname(int dir, char *out, size_t n)
 	out[0] = '\0';
 	if (read_file(dir, "hostname", &text, n - 1, &st, &e))
 		return;
-	struct str line = buf_str(&text);
-	str_split(&line, '\n', &line);
+	struct str rest = buf_str(&text), line = { "", 0 };
+	str_split(&rest, '\n', &line);
 	line = str_trim(line);
 	memcpy(out, line.p, line.n);
 	out[line.n] = '\0';

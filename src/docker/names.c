@@ -199,6 +199,7 @@ static void on_networks(void *ctx, int outcome, const json_t *answer,
 		return;
 	n->rule.nets = n->nets.nets;
 	n->rule.n_nets = n->nets.n;
+	log_info("internal networks that were let in subnets=%zu", n->nets.n);
 	follow_look(n->follow);
 }
 

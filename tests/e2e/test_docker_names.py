@@ -23,16 +23,31 @@ MARKED = f"{ADDRESS}\t{NAME} # modeld\n"
 LOOK_UP = f"ping -c 1 -W 1 {NAME} 2>&1 | sed -n 's/^PING [^(]*(\\([^)]*\\)).*/\\1/p;s/^.*bad.*$/miss/p'"
 
 
+started = []
+
+
 def start(h, *args, log=None):
-    return h.ready(PROGRAM, "names", "--log-level", "debug", *args, log=log or h.folder / "names.log")
+    child = h.ready(PROGRAM, "names", "--log-level", "debug", *args,
+                    log=log or h.folder / "names.log")
+    started.append((h, child))
+    return child
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers():
+    """A test that failed leaves no follower for the next one to meet."""
+    yield
+    while started:
+        h, child = started.pop()
+        if child.poll() is None:
+            h.stop(child, signal.SIGKILL)
 
 
 @pytest.fixture
 def names(host):
     child = start(host)
     yield host
-    if child.poll() is None:
-        assert host.stop(child) == 0
+    assert host.stop(child) == 0
 
 
 def hosts_files(h):
@@ -544,7 +559,8 @@ def test_a_queue_that_ran_over_loses_nobody(tree):
                 pass
     late = [tree.container(c) for c in "cdef"]
     files[0].write_text("1.1.1.1 again\n")
-    os.kill(int(kids[0]), signal.SIGCONT)
+    for pid in (int(kids[0]), child.pid):  # nsenter stops when what it started does
+        os.kill(pid, signal.SIGCONT)
     for f in late + files:
         has_line(f)
     assert h.stop(child) == 0
