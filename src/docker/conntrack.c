@@ -57,16 +57,19 @@ void conntrack_free(struct conntrack *c)
 	free(c);
 }
 
+/* The kernel finds a connection by the tuple of either direction, and the
+ * library sends none but the first one; so the answering direction is asked for
+ * in its place. */
 static void put4(struct nf_conntrack *ask, const struct sockaddr *peer,
 		 const struct sockaddr *local)
 {
 	const struct sockaddr_in *p = (const void *)peer;
 	const struct sockaddr_in *l = (const void *)local;
-	nfct_set_attr_u8(ask, ATTR_REPL_L3PROTO, AF_INET);
-	nfct_set_attr_u32(ask, ATTR_REPL_IPV4_SRC, l->sin_addr.s_addr);
-	nfct_set_attr_u32(ask, ATTR_REPL_IPV4_DST, p->sin_addr.s_addr);
-	nfct_set_attr_u16(ask, ATTR_REPL_PORT_SRC, l->sin_port);
-	nfct_set_attr_u16(ask, ATTR_REPL_PORT_DST, p->sin_port);
+	nfct_set_attr_u8(ask, ATTR_ORIG_L3PROTO, AF_INET);
+	nfct_set_attr_u32(ask, ATTR_ORIG_IPV4_SRC, l->sin_addr.s_addr);
+	nfct_set_attr_u32(ask, ATTR_ORIG_IPV4_DST, p->sin_addr.s_addr);
+	nfct_set_attr_u16(ask, ATTR_ORIG_PORT_SRC, l->sin_port);
+	nfct_set_attr_u16(ask, ATTR_ORIG_PORT_DST, p->sin_port);
 }
 
 static void put6(struct nf_conntrack *ask, const struct sockaddr *peer,
@@ -74,11 +77,11 @@ static void put6(struct nf_conntrack *ask, const struct sockaddr *peer,
 {
 	const struct sockaddr_in6 *p = (const void *)peer;
 	const struct sockaddr_in6 *l = (const void *)local;
-	nfct_set_attr_u8(ask, ATTR_REPL_L3PROTO, AF_INET6);
-	nfct_set_attr(ask, ATTR_REPL_IPV6_SRC, &l->sin6_addr);
-	nfct_set_attr(ask, ATTR_REPL_IPV6_DST, &p->sin6_addr);
-	nfct_set_attr_u16(ask, ATTR_REPL_PORT_SRC, l->sin6_port);
-	nfct_set_attr_u16(ask, ATTR_REPL_PORT_DST, p->sin6_port);
+	nfct_set_attr_u8(ask, ATTR_ORIG_L3PROTO, AF_INET6);
+	nfct_set_attr(ask, ATTR_ORIG_IPV6_SRC, &l->sin6_addr);
+	nfct_set_attr(ask, ATTR_ORIG_IPV6_DST, &p->sin6_addr);
+	nfct_set_attr_u16(ask, ATTR_ORIG_PORT_SRC, l->sin6_port);
+	nfct_set_attr_u16(ask, ATTR_ORIG_PORT_DST, p->sin6_port);
 }
 
 int conntrack_find(struct conntrack *c, const struct sockaddr *peer,
@@ -90,7 +93,7 @@ int conntrack_find(struct conntrack *c, const struct sockaddr *peer,
 	struct nf_conntrack *ask = nfct_new();
 	if (!ask)
 		return err_sys(e, "ask the kernel for a connection");
-	nfct_set_attr_u8(ask, ATTR_REPL_L4PROTO, IPPROTO_TCP);
+	nfct_set_attr_u8(ask, ATTR_ORIG_L4PROTO, IPPROTO_TCP);
 	if (peer->sa_family == AF_INET)
 		put4(ask, peer, local);
 	else

@@ -7,31 +7,41 @@
 
 #define TABLE "inet " GUARD_TABLE
 
-/* Sets hold what depends on the networks, chains what does not: so both can be
- * renewed without the other. Numbers for priorities, since old libraries lack
- * some names: before connection tracking (-300), before Docker's own DNAT
- * (-100) and filter (0), with its masquerade (100). */
+/* Chains of their own hold what depends on the networks: so both parts can be
+ * renewed without the other. (Sets would read better; libraries of 2022 lose
+ * their way when an interval set is emptied and filled in one transaction.)
+ * Numbers for priorities, since old libraries lack some names: before
+ * connection tracking (-300), before Docker's own DNAT (-100) and filter (0),
+ * with its masquerade (100). */
+#define CHAIN "add chain " TABLE " "
+#define FLUSH "flush chain " TABLE " "
+#define RULE "add rule " TABLE " "
+
+/* clang-format off */
 static const char frame[] =
 	"add table " TABLE "\n"
-	"add set " TABLE " bridges { type ifname; }\n"
-	"add set " TABLE " internal { type ifname; }\n"
-	"add set " TABLE " subnets { type ipv4_addr; flags interval; "
-	"auto-merge; }\n"
-	"add set " TABLE " subnets6 { type ipv6_addr; flags interval; "
-	"auto-merge; }\n"
-	"add chain " TABLE " guard { type filter hook prerouting priority "
-	"-300; policy accept; }\n"
-	"add chain " TABLE " allow\n"
-	"add chain " TABLE " source { type nat hook postrouting priority "
-	"100; policy accept; }\n"
-	"add chain " TABLE " refuse { type filter hook forward priority -1; "
-	"policy accept; }\n"
-	"add chain " TABLE " open { type nat hook prerouting priority -101; "
-	"policy accept; }\n"
-	"flush chain " TABLE " guard\n"
-	"flush chain " TABLE " allow\n"
-	"flush chain " TABLE " source\n"
-	"flush chain " TABLE " refuse\n";
+	/* Of the networks. */
+	CHAIN "bridges\n"
+	CHAIN "subnets\n"
+	CHAIN "internal\n"
+	CHAIN "open { type nat hook prerouting priority -101; }\n"
+	/* The others. */
+	CHAIN "guard { type filter hook prerouting priority -300; }\n"
+	CHAIN "allow\n"
+	CHAIN "source { type nat hook postrouting priority 100; }\n"
+	CHAIN "refuse { type filter hook forward priority -1; }\n"
+	CHAIN "refusal\n"
+	FLUSH "guard\n"
+	FLUSH "allow\n"
+	FLUSH "source\n"
+	FLUSH "refuse\n"
+	FLUSH "refusal\n"
+	RULE "allow iifname { \"lo\", \"docker0\", \"docker_gwbridge\" } accept\n"
+	RULE "allow iifname \"br-*\" accept\n"
+	RULE "allow jump bridges\n"
+	RULE "refusal meta l4proto tcp reject with tcp reset\n"
+	RULE "refusal reject\n";
+/* clang-format on */
 
 static void put(struct buf *b, const char *text)
 {
@@ -45,54 +55,30 @@ static void put(struct buf *b, const char *text)
 		assert(!full);                         \
 	} while (0)
 
-#define RULE "add rule " TABLE " "
-
 static void put_chains(const struct guard_rules *r, struct buf *b)
 {
 	const struct ends *a = r->ends;
 	putf(b, RULE "guard ip daddr { %s, %s } jump allow\n", a->inner_text,
 	     a->outer_text);
-	putf(b,
-	     RULE "allow iifname { \"lo\", \"%s\", \"docker0\", "
-		  "\"docker_gwbridge\" } return\n",
-	     r->device);
-	put(b, RULE "allow iifname \"br-*\" return\n");
-	put(b, RULE "allow iifname @bridges return\n");
+	putf(b, RULE "allow iifname \"%s\" accept\n", r->device);
 	put(b, RULE "allow drop\n");
-	putf(b, RULE "source oifname \"%s\" ip saddr @subnets masquerade\n",
-	     r->device);
-	putf(b,
-	     RULE "refuse iifname @internal ip daddr %s meta l4proto tcp "
-		  "reject with tcp reset\n",
-	     a->inner_text);
-	putf(b, RULE "refuse iifname @internal ip daddr %s reject\n",
-	     a->inner_text);
+	putf(b, RULE "source oifname \"%s\" jump subnets\n", r->device);
+	putf(b, RULE "refuse ip daddr %s jump internal\n", a->inner_text);
 	if (!a->has6)
 		return;
 	putf(b, RULE "guard ip6 daddr %s/%d jump allow\n", a->outer6_text,
 	     ENDS_PREFIX6);
-	putf(b, RULE "source oifname \"%s\" ip6 saddr @subnets6 masquerade\n",
-	     r->device);
-	putf(b,
-	     RULE "refuse iifname @internal ip6 daddr %s meta l4proto tcp "
-		  "reject with tcp reset\n",
-	     a->inner6_text);
-}
-
-static void put_element(struct buf *b, const char *set, const char *value)
-{
-	putf(b, "add element " TABLE " %s { %s }\n", set, value);
+	putf(b, RULE "refuse ip6 daddr %s jump internal\n", a->inner6_text);
 }
 
 static void put_network(const struct guard_rules *r, const struct network *n,
 			struct buf *b)
 {
-	char quoted[IF_NAMESIZE + 2];
-	snprintf(quoted, sizeof quoted, "\"%s\"", n->bridge);
-	put_element(b, "bridges", quoted);
+	putf(b, RULE "bridges iifname \"%s\" accept\n", n->bridge);
 	if (n->is_internal) {
 		const char *gateway = networks_gateway(n);
-		put_element(b, "internal", quoted);
+		putf(b, RULE "internal iifname \"%s\" jump refusal\n",
+		     n->bridge);
 		if (n->is_open && r->target && gateway[0])
 			putf(b,
 			     RULE "open iifname \"%s\" ip daddr %s tcp dport "
@@ -101,8 +87,10 @@ static void put_network(const struct guard_rules *r, const struct network *n,
 		return;
 	}
 	for (size_t i = 0; i < n->n_subnets; i++)
-		put_element(b, n->subnets[i].is_ipv6 ? "subnets6" : "subnets",
-			    n->subnets[i].cidr);
+		if (r->ends->has6 || !n->subnets[i].is_ipv6)
+			putf(b, RULE "subnets %s saddr %s masquerade\n",
+			     n->subnets[i].is_ipv6 ? "ip6" : "ip",
+			     n->subnets[i].cidr);
 }
 
 void guard_text(const struct guard_rules *r, struct buf *out)
@@ -111,11 +99,8 @@ void guard_text(const struct guard_rules *r, struct buf *out)
 	put_chains(r, out);
 	if (!r->networks)
 		return;
-	put(out, "flush set " TABLE " bridges\n"
-		 "flush set " TABLE " internal\n"
-		 "flush set " TABLE " subnets\n"
-		 "flush set " TABLE " subnets6\n"
-		 "flush chain " TABLE " open\n");
+	put(out, FLUSH "bridges\n" FLUSH "subnets\n" FLUSH "internal\n" FLUSH
+		       "open\n");
 	for (size_t i = 0; i < r->networks->n; i++)
 		put_network(r, &r->networks->all[i], out);
 }

@@ -5,6 +5,9 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* What names a device in rules: no quotes, no spaces, no wildcards. */
 static bool is_device(const char *name)
@@ -79,6 +82,31 @@ static void read_subnets(const json_t *network, struct network *out)
 	}
 }
 
+/* The device's own IPv4 address, or "". */
+static void ask_device(const char *device, char out[INET6_ADDRSTRLEN])
+{
+	struct ifreq r = { 0 };
+	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	memcpy(r.ifr_name, device, strlen(device));
+	if (fd < 0 || ioctl(fd, SIOCGIFADDR, &r) < 0)
+		return;
+	struct sockaddr_in a;
+	memcpy(&a, &r.ifr_addr, sizeof a);
+	inet_ntop(AF_INET, &a.sin_addr, out, INET6_ADDRSTRLEN);
+}
+
+static void find_gateway(struct network *n)
+{
+	for (size_t i = 0; i < n->n_subnets; i++) {
+		struct network_subnet *it = &n->subnets[i];
+		if (it->is_ipv6)
+			continue;
+		if (!it->gateway[0])
+			ask_device(n->bridge, it->gateway);
+		return;
+	}
+}
+
 static int read_network(const json_t *j, const struct setup *s,
 			struct network *out, struct err *e)
 {
@@ -112,6 +140,7 @@ static int read_network(const json_t *j, const struct setup *s,
 		out->bridge[0] = '\0';
 	}
 	read_subnets(j, out);
+	find_gateway(out);
 	return 0;
 }
 

@@ -13,6 +13,8 @@
 
 struct setup;
 
+/* A gateway that the Engine does not tell (of docker0, at times) is the address
+ * of the network's device. */
 struct network_subnet {
 	char cidr[INET6_ADDRSTRLEN + 4]; /* "172.17.0.0/16" */
 	char gateway[INET6_ADDRSTRLEN];	 /* or "": it has none */
