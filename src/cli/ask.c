@@ -1,6 +1,7 @@
 #include "cli/ask.h"
 #include "base/limits.h"
 #include "cli/answer.h"
+#include "cli/pulling.h"
 #include "cli/term.h"
 
 #define PRELOAD_FIELD "X-Preload-Only: true\r\n"
@@ -42,6 +43,18 @@ int ask_check(struct ask *a, struct err *e)
 	return call_json(a->call, "GET", path, STR(""), &model, e)
 		       ? explain(a, e)
 		       : 0;
+}
+
+int ask_fetch(struct ask *a, struct err *e)
+{
+	if (e->code != ERR_NOT_FOUND || call_where(a->call)->kind == WHERE_URL)
+		return -1;
+	fprintf(stderr,
+		"Unable to find model '%s' locally. Pulling from the server.\n",
+		a->model);
+	if (pulling_run(a->call, a->model, stderr, e))
+		return err_wrap(e, "pull %s", a->model);
+	return 0;
 }
 
 static int too_long(struct err *e)

@@ -19,6 +19,9 @@ void ask_close(struct ask *a);
 
 /* Is the model there? -1 says so, and what to do. */
 must_use int ask_check(struct ask *a, struct err *e);
+/* After one of these failed with *e: if that was because the model is not
+ * there, it is pulled (which is shown on stderr), and 0 says to try again. */
+must_use int ask_fetch(struct ask *a, struct err *e);
 /* Loads the model, and waits for it. */
 must_use int ask_preload(struct ask *a, struct err *e);
 /* The same without waiting, while a person thinks of what to ask; a failure

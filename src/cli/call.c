@@ -145,6 +145,10 @@ static enum err_code code_of(int status)
 		return ERR_NOT_FOUND;
 	case 409:
 		return ERR_CONFLICT;
+	case 422:
+		return ERR_UNSUPPORTED;
+	case 500:
+		return ERR_INTERNAL;
 	case 503:
 		return ERR_UNAVAILABLE;
 	default:

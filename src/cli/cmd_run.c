@@ -68,6 +68,20 @@ static int read_prompt(const struct cmd_line *in, struct buf *out,
 	return 0;
 }
 
+static int preload(struct ask *a, struct err *e)
+{
+	if (ask_preload(a, e) == 0)
+		return 0;
+	return ask_fetch(a, e) ? -1 : ask_preload(a, e);
+}
+
+static int question(struct ask *a, struct str prompt, struct err *e)
+{
+	if (ask_question(a, prompt, false, e) == 0)
+		return 0;
+	return ask_fetch(a, e) ? -1 : ask_question(a, prompt, false, e);
+}
+
 static int run(struct ask *a, const struct cmd_line *in, struct err *e)
 {
 	auto_buf struct buf prompt;
@@ -75,16 +89,18 @@ static int run(struct ask *a, const struct cmd_line *in, struct err *e)
 	if (set_options(a, in, e))
 		return -1;
 	if (cmd_is_set(in, "detach"))
-		return ask_preload(a, e);
+		return preload(a, e);
 	if (read_prompt(in, &prompt, e))
 		return -1;
 	if (prompt.n)
-		return ask_question(a, buf_str(&prompt), false, e);
+		return question(a, buf_str(&prompt), e);
 	if (!isatty(STDIN_FILENO))
 		return err_set(e, ERR_USAGE,
 			       "nothing to ask: give a prompt after the model, "
 			       "or text on stdin");
-	return ask_check(a, e) ? -1 : chatloop_run(a, e);
+	if (ask_check(a, e) && ask_fetch(a, e))
+		return -1;
+	return chatloop_run(a, e);
 }
 
 int cmd_run(const struct cmd_line *in, struct err *e)

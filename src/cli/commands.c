@@ -116,6 +116,8 @@ const struct cmd commands_table[] = {
 	    1, 1, NOTHING, package, cmd_package),
 	CMD("ps", NULL, "", "List the models that are loaded",
 	    0, 0, NOTHING, none, cmd_ps),
+	CMD("pull", NULL, "MODEL", "Get a model from a registry",
+	    1, 1, NOTHING, none, cmd_pull),
 	CMD("requests", NULL, "", "Show the last requests to models, and their answers",
 	    0, 0, NOTHING, requests, cmd_requests),
 	CMD("rm", NULL, "MODEL...", "Remove models or names of models",

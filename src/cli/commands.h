@@ -26,6 +26,7 @@ int cmd_key(const struct cmd_line *in, struct err *e);
 int cmd_list(const struct cmd_line *in, struct err *e);
 int cmd_logs(const struct cmd_line *in, struct err *e);
 int cmd_package(const struct cmd_line *in, struct err *e);
+int cmd_pull(const struct cmd_line *in, struct err *e);
 int cmd_ps(const struct cmd_line *in, struct err *e);
 int cmd_requests(const struct cmd_line *in, struct err *e);
 int cmd_rm(const struct cmd_line *in, struct err *e);

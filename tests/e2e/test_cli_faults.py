@@ -178,7 +178,7 @@ def test_json_of_another_shape_does_no_harm(against, body):
 
 def test_a_missing_model_is_one_clear_line(against):
     cli, _ = against({})
-    for args in (["run", "nope", "hi"], ["inspect", "nope"], ["rm", "nope"], ["run", "-d", "nope"]):
+    for args in (["inspect", "nope"], ["rm", "nope"]):
         line = cli.err(*args)
         assert "no such model: nope" in line and "docker model list" in line
 
@@ -519,10 +519,20 @@ def test_an_answer_that_fails_does_not_end_the_chat(against):
     t.close()
 
 
+def test_run_pulls_a_missing_model_and_tells_why_it_cannot(against):
+    cli, _ = against({"GET /version": b"{}", "POST /models/create":
+                      lambda h: h.reply(404, b"Model not found\n", "text/plain")})
+    for args in (["run", "nope", "hi"], ["run", "-d", "nope"]):
+        r = cli.run(*args)
+        assert r.returncode == 1 and not r.stdout
+        assert r.stderr == (b"Unable to find model 'nope' locally. Pulling from the server.\n"
+                            b"docker-model: pull nope: Model not found\n")
+
+
 def test_a_missing_model_is_told_before_the_chat(against):
-    cli, _ = against({})
+    cli, _ = against({"GET /version": b"{}"})
     t = cli.terminal("run", "nope")
-    t.expect("docker-model: no such model: nope")
+    t.expect("docker-model: pull nope: ")
     t.wait()
     assert t.exitstatus == 1
 
