@@ -26,7 +26,7 @@ struct keeper {
 static void drop_copies(struct keeper *k)
 {
 	networks_fini(&k->job_networks);
-	base_freep(&k->job_target);
+	free(steal(&k->job_target));
 }
 
 static void destroy(struct keeper *k)
