@@ -16,8 +16,6 @@
 #define LOCK_FILE ".lock"
 #define NEW_INDEX "{\n  \"models\": []\n}"
 #define NEW_LAYOUT "{\n  \"version\": \"1.0.0\"\n}"
-#define MANIFESTS "manifests/sha256"
-#define BUNDLES "bundles/sha256"
 #define SWEEP_AFTER_S (7 * 24 * 3600)
 
 struct store {
@@ -50,7 +48,7 @@ static int prepare(struct store *s, struct err *e)
 		return -1;
 	folder_sweep(&s->folder, "", SWEEP_AFTER_S);
 	folder_sweep(&s->folder, STORE_BLOBS, SWEEP_AFTER_S);
-	folder_sweep(&s->folder, MANIFESTS, SWEEP_AFTER_S);
+	folder_sweep(&s->folder, STORE_MANIFESTS, SWEEP_AFTER_S);
 	return 0;
 }
 
@@ -95,7 +93,7 @@ static int read_verified(struct store *s, const char *sub,
 int store_read_manifest(struct store *s, const struct digest *d,
 			struct buf *out, struct err *e)
 {
-	return read_verified(s, MANIFESTS, d, out, e);
+	return read_verified(s, STORE_MANIFESTS, d, out, e);
 }
 
 int store_read_blob(struct store *s, const struct digest *d, struct buf *out,
@@ -148,7 +146,7 @@ int store_usage(struct store *s, uint64_t *out_bytes, struct err *e)
 
 /* ---- changing the index ---- */
 
-static int begin(struct store *s, int *locked, struct index **x, struct err *e)
+int store_begin(struct store *s, int *locked, struct index **x, struct err *e)
 {
 	if (folder_make(&s->folder, "", e) ||
 	    folder_lock(&s->folder, LOCK_FILE, locked, e) ||
@@ -157,7 +155,7 @@ static int begin(struct store *s, int *locked, struct index **x, struct err *e)
 	return store_index(s, x, e);
 }
 
-static int save(struct store *s, const struct index *x, struct err *e)
+int store_save(struct store *s, const struct index *x, struct err *e)
 {
 	auto_buf struct buf text;
 	buf_init(&text, LIMIT_INDEX_BYTES);
@@ -215,15 +213,15 @@ int store_add(struct store *s, struct str manifest, struct digest *out_id,
 	auto_(manifest) m = NULL;
 	struct ref id = { .kind = REF_ID, .digest = digest_of(manifest) };
 	*out_id = id.digest;
-	if (manifest_parse(manifest, &m, e) || begin(s, &locked, &x, e))
+	if (manifest_parse(manifest, &m, e) || store_begin(s, &locked, &x, e))
 		return -1;
 	if (index_find(x, &id))
 		return 0;
-	if (check_blobs(s, m, e) ||
-	    folder_write(&s->folder, MANIFESTS, id.digest.hex, manifest, e))
+	if (check_blobs(s, m, e) || folder_write(&s->folder, STORE_MANIFESTS,
+						 id.digest.hex, manifest, e))
 		return -1;
 	add(x, m, &id.digest);
-	return save(s, x, e);
+	return store_save(s, x, e);
 }
 
 int store_tag(struct store *s, const struct digest *id, const char *tag,
@@ -232,7 +230,7 @@ int store_tag(struct store *s, const struct digest *id, const char *tag,
 	auto_close int locked = -1;
 	auto_(index) x = NULL;
 	struct ref r = { .kind = REF_ID, .digest = *id };
-	if (begin(s, &locked, &x, e))
+	if (store_begin(s, &locked, &x, e))
 		return -1;
 	struct index_model *m = index_find(x, &r);
 	if (!m)
@@ -240,7 +238,7 @@ int store_tag(struct store *s, const struct digest *id, const char *tag,
 	if (index_has_tag(m, tag))
 		return 0;
 	index_tag(x, m, tag);
-	return save(s, x, e);
+	return store_save(s, x, e);
 }
 
 /* ---- deleting ---- */
@@ -262,9 +260,9 @@ static void remove_files(struct store *s, const struct index *x,
 			 const struct index_model *gone)
 {
 	char path[FOLDER_PATH_BYTES];
-	snprintf(path, sizeof path, MANIFESTS "/%s", gone->id.hex);
+	snprintf(path, sizeof path, STORE_MANIFESTS "/%s", gone->id.hex);
 	folder_remove(&s->folder, path);
-	snprintf(path, sizeof path, BUNDLES "/%s", gone->id.hex);
+	snprintf(path, sizeof path, STORE_BUNDLES "/%s", gone->id.hex);
 	folder_remove_tree(&s->folder, path);
 	for (size_t i = 0; i < gone->n_files; i++) {
 		if (is_needed(x, &gone->files[i]) ||
@@ -290,7 +288,7 @@ int store_delete(struct store *s, const struct ref *ref, const char *name,
 	char tag[REF_TEXT_BYTES];
 	auto_close int locked = -1;
 	auto_(index) x = NULL;
-	if (begin(s, &locked, &x, e))
+	if (store_begin(s, &locked, &x, e))
 		return -1;
 	struct index_model *m = index_find(x, ref);
 	if (!m)
@@ -312,7 +310,7 @@ int store_delete(struct store *s, const struct ref *ref, const char *name,
 	struct index_model gone = *m;
 	if (out->is_deleted)
 		index_remove(x, m);
-	if (save(s, x, e))
+	if (store_save(s, x, e))
 		return -1;
 	if (out->is_deleted)
 		remove_files(s, x, &gone);
@@ -334,7 +332,7 @@ static void remove_unneeded(struct store *s, const struct digest *d)
 	auto_close int locked = -1;
 	auto_(index) x = NULL;
 	struct err unused;
-	if (begin(s, &locked, &x, &unused) || is_needed(x, d) ||
+	if (store_begin(s, &locked, &x, &unused) || is_needed(x, d) ||
 	    lease_mark(&s->leases, d))
 		return;
 	snprintf(path, sizeof path, STORE_BLOBS "/%s", d->hex);
@@ -346,6 +344,11 @@ void store_release(struct store *s, const struct digest *blobs, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (lease_give(&s->leases, &blobs[i]))
 			remove_unneeded(s, &blobs[i]);
+}
+
+bool store_is_leased(struct store *s, const struct digest *d)
+{
+	return lease_mark(&s->leases, d);
 }
 
 bool store_has_blob(struct store *s, const struct digest *d, uint64_t bytes)
