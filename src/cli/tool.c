@@ -121,8 +121,12 @@ char *tool_find_own(const char *name)
 struct str tool_last_line(struct str text)
 {
 	struct str rest = text, line, last = { "", 0 };
-	while (str_split(&rest, '\n', &line))
+	while (str_split(&rest, '\n', &line)) {
+		/* A terminal ends its lines with CR LF. */
+		if (str_ends(line, "\r"))
+			line.n--;
 		if (str_trim(line).n)
 			last = str_trim(line);
+	}
 	return last;
 }

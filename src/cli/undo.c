@@ -122,6 +122,9 @@ int undo_all(struct connection *c, bool is_dry, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
 		if (clean(c, steps[i], failed ? &why : e))
 			failed = -1;
+	/* Nothing holds this lock now; the folder goes if it is empty. */
+	if (!failed && unlink(CONNECTION_RUN_DIR "/names.lock") == 0)
+		rmdir(CONNECTION_RUN_DIR);
 	struct found after = look(c);
 	if (before.socket && !after.socket)
 		term_printf("Docker socket   is Docker Engine's own again\n");
