@@ -1,0 +1,79 @@
+#include "oci/verify.h"
+#include "oci/blob.h"
+#include "oci/store_make.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static struct digest put(struct fixture *f, const char *text)
+{
+	struct err e;
+	auto_(blob) b = NULL;
+	struct digest d = digest_of(str_of(text));
+	if (blob_begin(f->store, &d, strlen(text), &b, &e) ||
+	    blob_write(b, text, strlen(text), &e) || blob_commit(b, &e))
+		fail_msg("%s", e.msg);
+	return d;
+}
+
+/* Goes through all; gives the number of bad files, the last one in *bad. */
+static size_t run(struct fixture *f, size_t *n, struct verify_step *bad)
+{
+	struct err e;
+	auto_(verify) v = NULL;
+	struct verify_step step;
+	size_t n_bad = 0;
+	int got;
+	assert_int_equal(verify_new(f->store, &v, &e), 0);
+	*n = verify_count(v);
+	while ((got = verify_next(v, &step, &e)) != VERIFY_END) {
+		assert_true(got >= 0);
+		if (got != VERIFY_BAD)
+			continue;
+		*bad = step;
+		n_bad++;
+	}
+	return n_bad;
+}
+
+static void every_file_is_read_once(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+	struct digest id, c = put(f, "config"), l = put(f, "layer");
+	struct verify_step bad;
+	size_t n;
+	auto_free char *text = xasprintf(
+		"{\"schemaVersion\":2,\"config\":{\"mediaType\":\"%s\","
+		"\"size\":6,\"digest\":\"sha256:%s\"},\"layers\":[{"
+		"\"mediaType\":\"x\",\"size\":5,\"digest\":\"sha256:%s\"}]}",
+		MANIFEST_CONFIG_V1, c.hex, l.hex);
+	assert_int_equal(run(f, &n, &bad), 0);
+	assert_int_equal(n, 2);
+	if (store_add(f->store, str_of(text), &id, &e))
+		fail_msg("%s", e.msg);
+	assert_int_equal(run(f, &n, &bad), 0);
+	assert_int_equal(n, 3);
+
+	auto_free char *name = xasprintf("blobs/sha256/%s", l.hex);
+	auto_free char *path = store_make_file(f, name, "laxer", 5);
+	assert_int_equal(run(f, &n, &bad), 1);
+	assert_true(digest_eq(&bad.digest, &l));
+	assert_non_null(strstr(bad.problem, "changed"));
+	assert_int_equal(bad.bytes, 5);
+
+	unlink(path);
+	assert_int_equal(run(f, &n, &bad), 1);
+	assert_int_equal(n, 3);
+	assert_string_equal(bad.problem, "it is missing");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(every_file_is_read_once,
+						store_make, store_unmake),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
