@@ -80,6 +80,12 @@ static int read_one(const json_t *j, struct containers *out, struct err *e)
 	return 0;
 }
 
+static void sort(struct containers *c)
+{
+	if (c->n)
+		qsort(c->all, c->n, sizeof *c->all, compare);
+}
+
 int containers_read(const json_t *answer, struct containers *out, struct err *e)
 {
 	size_t i;
@@ -96,8 +102,40 @@ int containers_read(const json_t *answer, struct containers *out, struct err *e)
 			return -1;
 		}
 	}
-	if (out->n)
-		qsort(out->all, out->n, sizeof *out->all, compare);
+	sort(out);
+	return 0;
+}
+
+/* "172.17.0.2/16" */
+static struct str before_slash(struct str s)
+{
+	ptrdiff_t at = str_find(s, '/');
+	return at < 0 ? s : str_head(s, (size_t)at);
+}
+
+int containers_read_network(const json_t *answer, struct containers *out,
+			    struct err *e)
+{
+	const char *id;
+	json_t *it;
+	json_t *all = json_object_get(answer, "Containers");
+	*out = (struct containers){ 0 };
+	json_object_foreach(all, id, it)
+	{
+		struct str v4 = { "", 0 }, v6 = { "", 0 }, name = { "", 0 };
+		if (json_get_str(it, "IPv4Address", &v4, e) ||
+		    json_get_str(it, "IPv6Address", &v6, e) ||
+		    json_get_str(it, "Name", &name, e)) {
+			containers_fini(out);
+			return -1;
+		}
+		/* Other names are those of Docker's own endpoints. */
+		if (strlen(id) != sizeof out->all->id - 1)
+			continue;
+		add(out, before_slash(v4), str_of(id), name);
+		add(out, before_slash(v6), str_of(id), name);
+	}
+	sort(out);
 	return 0;
 }
 

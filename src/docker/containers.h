@@ -1,5 +1,5 @@
-/* containers.h - which container has which address, out of the answer to GET
- * /containers/json. An address that two of them claim belongs to none. */
+/* containers.h - which container has which address, out of what the Engine
+ * tells. An address that two of them claim belongs to none. */
 #pragma once
 #include "base/err.h"
 #include "base/json.h"
@@ -17,8 +17,13 @@ struct containers {
 	size_t n;
 };
 
+/* The answer to GET /containers/json: those that run. */
 must_use int containers_read(const json_t *answer, struct containers *out,
 			     struct err *e);
+/* The answer to GET /networks/ID: those on this network, also such as are just
+ * being started. */
+must_use int containers_read_network(const json_t *answer,
+				     struct containers *out, struct err *e);
 void containers_fini(struct containers *c);
 /* NULL: nobody has it, or more than one. Borrowed. */
 const struct container *containers_find(const struct containers *c,

@@ -336,7 +336,7 @@ static int start(struct listen *l, struct err *e)
 	if (conntrack_open(&l->conntrack, &why))
 		log_warn("callers will not be known: %s", why.msg);
 	l->dockerd = dockerd_new(loop, l->setup);
-	l->who = who_new(loop, l->dockerd);
+	l->who = who_new(loop, l->dockerd, &l->networks);
 	if (keeper_new(loop, l->setup, &l->ends, on_net, l, &l->keeper, e) ||
 	    service_make_folder(l->setup->helper, e) ||
 	    session_new(loop, l->setup, &session_fns, l, &l->session, e))

@@ -21,20 +21,22 @@ static bool is_device(const char *name)
 	return true;
 }
 
-/* An address, or a subnet with its prefix, in the kernel's own spelling. */
-static bool read_address(struct str text, bool *is_ipv6,
+/* The bytes, with IPv4 as ::ffff:1.2.3.4, and the kernel's own spelling. */
+static bool read_address(struct str text, bool *is_ipv6, struct in6_addr *bytes,
 			 char out[INET6_ADDRSTRLEN])
 {
-	unsigned char bytes[16];
 	char z[INET6_ADDRSTRLEN];
 	if (text.n >= sizeof z)
 		return false;
 	memcpy(z, text.p, text.n);
 	z[text.n] = '\0';
 	*is_ipv6 = str_find(text, ':') >= 0;
+	memset(bytes, 0, sizeof *bytes);
+	memset(&bytes->s6_addr[10], *is_ipv6 ? 0 : 0xff, 2);
 	int family = *is_ipv6 ? AF_INET6 : AF_INET;
-	return inet_pton(family, z, bytes) == 1 &&
-	       inet_ntop(family, bytes, out, INET6_ADDRSTRLEN);
+	void *at = &bytes->s6_addr[*is_ipv6 ? 0 : 12];
+	return inet_pton(family, z, at) == 1 &&
+	       inet_ntop(family, at, out, INET6_ADDRSTRLEN);
 }
 
 static bool read_subnet(const json_t *ipam, struct network_subnet *out)
@@ -42,6 +44,7 @@ static bool read_subnet(const json_t *ipam, struct network_subnet *out)
 	struct err e;
 	struct str cidr = { "", 0 }, gateway = { "", 0 };
 	char base[INET6_ADDRSTRLEN];
+	struct in6_addr ignored;
 	uint64_t prefix;
 	bool is_ipv6;
 	if (json_get_str(ipam, "Subnet", &cidr, &e) ||
@@ -49,16 +52,18 @@ static bool read_subnet(const json_t *ipam, struct network_subnet *out)
 		return false;
 	ptrdiff_t slash = str_find(cidr, '/');
 	if (slash < 0 ||
-	    !read_address(str_head(cidr, (size_t)slash), &out->is_ipv6, base) ||
+	    !read_address(str_head(cidr, (size_t)slash), &out->is_ipv6,
+			  &out->base, base) ||
 	    !str_to_u64(str_tail(cidr, (size_t)slash + 1), &prefix) ||
 	    prefix == 0 || prefix > (out->is_ipv6 ? 128 : 32))
 		return false;
 	snprintf(out->cidr, sizeof out->cidr, "%s/%u", base, (unsigned)prefix);
+	out->prefix = (unsigned)prefix + (out->is_ipv6 ? 0 : 96);
 	/* "172.17.0.1", by some Engines with a prefix. */
 	slash = str_find(gateway, '/');
 	if (slash >= 0)
 		gateway = str_head(gateway, (size_t)slash);
-	if (!read_address(gateway, &is_ipv6, out->gateway) ||
+	if (!read_address(gateway, &is_ipv6, &ignored, out->gateway) ||
 	    is_ipv6 != out->is_ipv6)
 		out->gateway[0] = '\0';
 	return true;
@@ -228,6 +233,26 @@ const struct network *networks_default(const struct networks *n)
 	for (size_t i = 0; i < n->n; i++)
 		if (n->all[i].is_default)
 			return &n->all[i];
+	return NULL;
+}
+
+static bool is_in(const struct in6_addr *a, const struct network_subnet *n)
+{
+	size_t bytes = n->prefix / 8;
+	unsigned rest = n->prefix % 8;
+	unsigned mask = 0xff00u >> rest & 0xff;
+	return memcmp(a, &n->base, bytes) == 0 &&
+	       (!rest ||
+		((a->s6_addr[bytes] ^ n->base.s6_addr[bytes]) & mask) == 0);
+}
+
+const struct network *networks_find(const struct networks *n,
+				    const struct in6_addr *address)
+{
+	for (size_t i = 0; i < n->n; i++)
+		for (size_t k = 0; k < n->all[i].n_subnets; k++)
+			if (is_in(address, &n->all[i].subnets[k]))
+				return &n->all[i];
 	return NULL;
 }
 

@@ -19,6 +19,8 @@ struct network_subnet {
 	char cidr[INET6_ADDRSTRLEN + 4]; /* "172.17.0.0/16" */
 	char gateway[INET6_ADDRSTRLEN];	 /* or "": it has none */
 	bool is_ipv6;
+	struct in6_addr base; /* IPv4 as ::ffff:1.2.3.4, */
+	unsigned prefix;      /* and 96 more of it */
 };
 
 struct network {
@@ -44,6 +46,9 @@ void networks_copy(const struct networks *n, struct networks *out);
 bool networks_equal(const struct networks *a, const struct networks *b);
 /* The default bridge, or NULL. */
 const struct network *networks_default(const struct networks *n);
+/* The one that an address (IPv4 as above) is in, or NULL. */
+const struct network *networks_find(const struct networks *n,
+				    const struct in6_addr *address);
 /* Its gateway for IPv4, or "". */
 const char *networks_gateway(const struct network *n);
 /* May an internal network of this name reach us, by the settings? */

@@ -3,6 +3,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "docker/dockerd.h"
+#include "docker/networks.h"
 #include "io/timer.h"
 
 #include <string.h>
@@ -11,7 +12,7 @@ struct question {
 	struct list link;
 	struct in6_addr address;
 	uint64_t asked; /* who.reads at that time: a later read can tell */
-	int tries;	/* reads that may still be waited for */
+	enum { FOR_LIST, FOR_NETWORK, FOR_ANSWER } waits;
 	who_fn fn;
 	void *ctx;
 	uint64_t id;
@@ -20,10 +21,12 @@ struct question {
 struct who {
 	struct uv_loop_s *loop;
 	struct dockerd *dockerd;
+	const struct networks *networks;
 	bool is_there;	 /* the Engine */
 	bool is_fresh;	 /* nothing changed since `known` was asked for */
 	bool is_reading; /* an answer is on its way */
 	bool is_stale_meanwhile;
+	bool is_asking; /* a network, for those that wait FOR_ANSWER */
 	uint64_t reads; /* that were begun */
 	uint64_t last_ms;
 	struct containers known;
@@ -62,20 +65,89 @@ static void add_strange(struct who *w, const struct in6_addr *a)
 
 static void read_soon(struct who *w);
 
+/* ---- the network that an address is in ---- */
+
+static void ask_network(struct who *w);
+
+static void on_network(void *ctx, int outcome, const json_t *network,
+		       const struct err *e)
+{
+	struct who *w = ctx;
+	struct containers there = { 0 };
+	struct err why;
+	w->is_asking = false;
+	if (outcome == 0 && containers_read_network(network, &there, &why)) {
+		outcome = -1;
+		e = &why;
+	}
+	if (outcome)
+		log_debug("a network is not known error=\"%s\"", e->msg);
+	list_each (link, &w->waiting) {
+		struct question *q = container_of(link, struct question, link);
+		if (q->waits != FOR_ANSWER)
+			continue;
+		const struct container *c =
+			containers_find(&there, &q->address);
+		if (!c && outcome == 0)
+			add_strange(w, &q->address);
+		answer(w, q, c);
+	}
+	containers_fini(&there);
+	ask_network(w);
+}
+
+static void ask_network(struct who *w)
+{
+	const struct network *n = NULL;
+	if (w->is_asking)
+		return;
+	list_each (link, &w->waiting) {
+		struct question *q = container_of(link, struct question, link);
+		if (q->waits != FOR_NETWORK)
+			continue;
+		const struct network *its =
+			networks_find(w->networks, &q->address);
+		if (!its) {
+			add_strange(w, &q->address);
+			answer(w, q, NULL);
+		} else if (!n || its == n) {
+			n = its;
+			q->waits = FOR_ANSWER;
+		}
+	}
+	if (!n)
+		return;
+	auto_free char *path = xasprintf("/networks/%s", n->id);
+	w->is_asking = true;
+	dockerd_get(w->dockerd, path, on_network, w);
+}
+
+/* ---- the list of all ---- */
+
 static void answer_waiting(struct who *w)
 {
 	list_each (link, &w->waiting) {
 		struct question *q = container_of(link, struct question, link);
-		if (q->asked >= w->reads)
-			continue; /* it came after this read began */
+		/* Or it came after this read began. */
+		if (q->waits != FOR_LIST || q->asked >= w->reads)
+			continue;
 		const struct container *c =
 			containers_find(&w->known, &q->address);
-		if (!c && --q->tries > 0)
-			continue;
-		if (!c && w->is_fresh)
-			add_strange(w, &q->address);
-		answer(w, q, c);
+		if (c)
+			answer(w, q, c);
+		else
+			q->waits = FOR_NETWORK;
 	}
+	ask_network(w);
+}
+
+static bool is_list_wanted(const struct who *w)
+{
+	list_each (link, &w->waiting)
+		if (container_of(link, struct question, link)->waits ==
+		    FOR_LIST)
+			return true;
+	return !w->is_fresh;
 }
 
 static void on_list(void *ctx, int outcome, const json_t *list,
@@ -96,7 +168,7 @@ static void on_list(void *ctx, int outcome, const json_t *list,
 	w->n_strange = 0;
 	w->is_fresh = outcome == 0 && !w->is_stale_meanwhile;
 	answer_waiting(w);
-	if (!list_is_empty(&w->waiting) || !w->is_fresh)
+	if (is_list_wanted(w))
 		read_soon(w);
 }
 
@@ -132,17 +204,19 @@ void who_ask(struct who *w, const struct in6_addr *address, who_fn fn,
 		return;
 	}
 	struct question *q = xcalloc(1, sizeof *q);
+	/* A list that is fresh does not have it. */
 	*q = (struct question){ .address = *address,
 				.asked = w->reads,
-				/* A container's first request may be faster
-				 * than its state in the Engine. */
-				.tries = 2,
+				.waits = w->is_fresh ? FOR_NETWORK : FOR_LIST,
 				.fn = fn,
 				.ctx = ctx,
 				.id = id };
 	list_push_back(&w->waiting, &q->link);
 	w->n_waiting++;
-	read_soon(w);
+	if (w->is_fresh)
+		ask_network(w);
+	else
+		read_soon(w);
 }
 
 void who_forget(struct who *w, const void *ctx)
@@ -178,11 +252,13 @@ void who_set_engine(struct who *w, bool is_there)
 		       NULL);
 }
 
-struct who *who_new(struct uv_loop_s *loop, struct dockerd *d)
+struct who *who_new(struct uv_loop_s *loop, struct dockerd *d,
+		    const struct networks *networks)
 {
 	struct who *w = xcalloc(1, sizeof *w);
 	w->loop = loop;
 	w->dockerd = d;
+	w->networks = networks;
 	list_init(&w->waiting);
 	timer_init(&w->pace, loop, on_pace, w);
 	return w;

@@ -1,16 +1,21 @@
 /* who.h - asks which container has an address, and remembers.
  *
- * The Engine's list of containers is kept until an event says that it is old,
- * and read again for an address that is not in it; never more than once in
- * LIMIT_WHO_PACE_MS. What is said is never older than the last event. */
+ * The Engine's list of running containers is kept until an event says that it
+ * is old; it is read at most once in LIMIT_WHO_PACE_MS. A container that is
+ * just being started may call before it counts as running: for an address that
+ * is not in the list its network is asked. What is said is no older than the
+ * question. */
 #pragma once
 #include "docker/containers.h"
 
 struct dockerd;
+struct networks;
 struct who;
 struct uv_loop_s;
 
-struct who *who_new(struct uv_loop_s *loop, struct dockerd *d);
+/* `networks` is borrowed, and may change. */
+struct who *who_new(struct uv_loop_s *loop, struct dockerd *d,
+		    const struct networks *networks);
 /* What was asked gets no answer any more. */
 void who_free(struct who *w);
 BASE_AUTO(who);
