@@ -23,7 +23,7 @@ struct listener {
 	} uv;
 	listener_fn fn;
 	void *ctx;
-	size_t open;  /* streams that were handed out and not released */
+	size_t open; /* streams that were handed out and not released */
 	size_t max;
 	bool is_held; /* a connection waits for `open` to go down */
 	bool is_stopped;

@@ -229,11 +229,11 @@ static void set_keys(struct daemon *d, struct keyfile *f)
 static void apply(struct daemon *d)
 {
 	const struct options *o = d->options;
-	bool is_off =
-		o->containers == OPTIONS_NONE || strcmp(o->helper, "off") == 0;
+	bool is_off = o->containers == ACCESS_MODE_OFF ||
+		      strcmp(o->helper, "off") == 0;
 	access_set_origins(&d->access, o->origins);
 	access_set_names(&d->access, o->names);
-	d->access.containers = (enum access_mode)o->containers;
+	d->access.containers = o->containers;
 	d->api.shares_cache = o->share_cache;
 	recorder_set_on(d->api.recorder, o->record);
 	if (!d->api.is_draining)

@@ -113,12 +113,13 @@ static int set_store(struct options *o, const char *text, struct err *e)
 
 static int set_containers(struct options *o, const char *text, struct err *e)
 {
-	static const char *const words[] = { [OPTIONS_NONE] = "off",
-					     [OPTIONS_INFERENCE] = "inference",
-					     [OPTIONS_FULL] = "full" };
+	static const char *const words[] = { [ACCESS_MODE_OFF] = "off",
+					     [ACCESS_MODE_INFERENCE] =
+						     "inference",
+					     [ACCESS_MODE_FULL] = "full" };
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (strcmp(text, words[i]) == 0) {
-			o->containers = i;
+			o->containers = (enum access_mode)i;
 			return 0;
 		}
 	return err_set(e, ERR_USAGE, "'%s' is not off, inference or full",
@@ -551,7 +552,7 @@ int options_read(struct options *o, int argc, char **argv, struct err *e)
 			       .bind = xstrdup("localhost"),
 			       .socket = paths_socket(),
 			       .store = paths_store(),
-			       .containers = OPTIONS_INFERENCE,
+			       .containers = ACCESS_MODE_INFERENCE,
 			       .helper = xstrdup(HELPER_PATH),
 			       .llama = default_llama(),
 			       .keep_alive_ms = 300000,

@@ -2,6 +2,7 @@
  * file. A flag wins over the environment, that over the file. One table has
  * them all; --help comes from it. */
 #pragma once
+#include "api/access.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -19,8 +20,7 @@ struct options {
 	char *socket;	/* owned; "off" for none */
 	char *store;	/* owned */
 	char *llama;	/* owned; the program modeld-llama */
-	/* What containers may do; nothing at all: they cannot connect. */
-	enum { OPTIONS_NONE, OPTIONS_INFERENCE, OPTIONS_FULL } containers;
+	enum access_mode containers;
 	char *helper; /* owned; its socket, or "off" */
 	bool share_cache;
 	char *origins;	       /* owned; as in DMR_ORIGINS */
