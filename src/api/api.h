@@ -46,5 +46,9 @@ struct key *api_key(const struct http_exchange *x);
 /* May its caller call this class too? */
 bool api_may(const struct http_exchange *x, enum access_class c);
 
+/* Takes the model with this id (NULL: every model) out of the memory of this
+ * engine ("": of all); gives how many instances that ends. */
+size_t api_unload(struct api *api, struct str engine, const char *id);
+
 /* A handler that names the moment its first byte went out, for the metrics. */
 void api_mark_first_byte(struct http_exchange *x);

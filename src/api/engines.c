@@ -158,18 +158,6 @@ struct unload {
 	struct http_exchange *x;
 };
 
-static size_t unload_everywhere(struct api *api, struct str engine,
-				const char *id)
-{
-	size_t n = 0;
-	list_each (it, &api->engines->engines) {
-		struct engine *en = container_of(it, struct engine, link);
-		if (!engine.n || str_eq(engine, en->name))
-			n += en->kind->unload(en, id);
-	}
-	return n;
-}
-
 static int unload_named(struct api *api, struct http_exchange *x,
 			const json_t *names, struct str engine, size_t *n,
 			struct err *e)
@@ -197,8 +185,7 @@ static int unload_named(struct api *api, struct http_exchange *x,
 				  got == 0 ? m : NULL, e))
 			return -1;
 		if (got == 0)
-			*n += unload_everywhere(api, engine,
-						digest_text(&m->id, id));
+			*n += api_unload(api, engine, digest_text(&m->id, id));
 	}
 	return 0;
 }
@@ -231,7 +218,7 @@ static void on_unload_body(void *ctx, struct str body)
 		return;
 	}
 	if (all)
-		n = unload_everywhere(u->api, engine, NULL);
+		n = api_unload(u->api, engine, NULL);
 	reply_json(u->x, 200,
 		   json_pack("{s:I}", "unloaded_runners", (json_int_t)n));
 }

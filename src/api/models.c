@@ -256,11 +256,7 @@ static void fini_removal(struct work *w)
 	if (r->removed.is_deleted) {
 		log_info("model deleted id=%s", r->removed.id.hex);
 		digest_text(&r->removed.id, id);
-		list_each (it, &w->api->engines->engines) {
-			struct engine *en =
-				container_of(it, struct engine, link);
-			en->kind->unload(en, id);
-		}
+		api_unload(w->api, (struct str){ 0 }, id);
 	}
 	free(r->name);
 }

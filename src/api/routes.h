@@ -48,6 +48,12 @@ void models_load(void *app, struct http_exchange *x,
 		 const struct route_match *m);
 void models_export(void *app, struct http_exchange *x,
 		   const struct route_match *m);
+void models_prune(void *app, struct http_exchange *x,
+		  const struct route_match *m);
+void models_purge(void *app, struct http_exchange *x,
+		  const struct route_match *m);
+void models_verify(void *app, struct http_exchange *x,
+		   const struct route_match *m);
 void models_tag(void *app, struct http_exchange *x,
 		const struct route_match *m);
 void models_delete(void *app, struct http_exchange *x,

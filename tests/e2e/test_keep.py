@@ -1,0 +1,115 @@
+"""A store is kept: exported and loaded, pruned, verified, purged."""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+
+from conftest import TEXT, eventually
+
+
+def blobs(store):
+    return {p.name for p in (store / "blobs" / "sha256").iterdir()}
+
+
+def export(m, query=""):
+    r = m.http.get(f"/models/{TEXT}/export{query}")
+    assert r.status_code == 200 and r.headers["content-type"] == "application/x-tar"
+    return r
+
+
+def names(tar):
+    return tarfile.open(fileobj=io.BytesIO(tar)).getnames()
+
+
+def test_a_model_goes_out_as_a_tar_and_comes_in_elsewhere(modeld, start, tmp_path):
+    want = modeld.http.get(f"/models/{TEXT}").json()["id"]
+    for query in ("", "?format=docker", "?format=oci"):
+        r = export(modeld, query)
+        assert r.headers["content-disposition"] == \
+            'attachment; filename="ai_smollm2_135M-Q4_1.tar"'
+        files = names(r.content)
+        assert ("index.json" in files) == (query == "?format=oci")
+        other = start(tmp_path / f"other{len(query)}")
+        loaded = other.http.post("/models/load", content=r.content)
+        assert loaded.status_code == 200 and loaded.json()["layer"]["id"] == want
+        assert other.http.get(f"/models/{want}").json()["config"]["format"] == "gguf"
+
+
+def test_an_oci_layout_is_one_by_the_letter(modeld):
+    tar = tarfile.open(fileobj=io.BytesIO(export(modeld, "?format=oci").content))
+    read = lambda name: tar.extractfile(name).read()  # noqa: E731
+    assert json.loads(read("oci-layout")) == {"imageLayoutVersion": "1.0.0"}
+    [entry] = json.loads(read("index.json"))["manifests"]
+    manifest = read("blobs/sha256/" + entry["digest"].partition(":")[2])
+    assert len(manifest) == entry["size"]
+    assert "sha256:" + hashlib.sha256(manifest).hexdigest() == entry["digest"]
+    for blob in json.loads(manifest)["layers"]:
+        data = read("blobs/sha256/" + blob["digest"].partition(":")[2])
+        assert len(data) == blob["size"]
+
+
+def test_what_cannot_be_exported_is_said(modeld):
+    r = modeld.http.get("/models/nope/export")
+    assert r.status_code == 404 and "model not found" in r.text
+    r = modeld.http.get(f"/models/{TEXT}/export?format=zip")
+    assert r.status_code == 400 and "oci" in r.text
+
+
+def test_a_client_that_leaves_an_export_leaves_nothing(start, own_store):
+    m = start(own_store)
+    for _ in range(5):
+        s = m.connect()
+        s.sendall(f"GET /models/{TEXT}/export HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert s.recv(65536)
+        s.close()
+    blob_fds = lambda: [f for f in os.listdir(f"/proc/{m.process.pid}/fd")  # noqa: E731
+                        if "blobs" in os.readlink(f"/proc/{m.process.pid}/fd/{f}")]
+    eventually(lambda: not blob_fds())
+
+
+def test_prune_leaves_what_tags_reach(start, own_store):
+    m = start(own_store)
+    before = blobs(own_store)
+    junk = own_store / "blobs" / "sha256" / hashlib.sha256(b"junk").hexdigest()
+    junk.write_bytes(b"junk")
+    r = m.http.post("/models/prune").json()
+    assert r["files"] == 1 and r["deleted"] == [] and r["reclaimed_bytes"] >= 4
+    assert blobs(own_store) == before
+    # A model without a tag goes, and from memory too.
+    tar = export(m).content
+    m.http.delete(f"/models/{TEXT}")
+    untagged = m.http.post("/models/load", content=tar).json()["layer"]["id"]
+    assert m.http.post("/models/prune").json()["deleted"] == [untagged]
+    assert m.http.get(f"/models/{untagged}").status_code == 404
+    assert len(m.http.get("/models").json()) == 1
+
+
+def test_verify_tells_what_changed(start, own_store):
+    m = start(own_store)
+
+    def verify():
+        r = m.http.post("/models/verify")
+        assert r.status_code == 200
+        return [json.loads(line) for line in r.text.splitlines()]
+    *files, end = verify()
+    assert end["bad"] == 0 and end["files"] == end["of"] == len(files)
+    assert end["bytes"] == sum(f["bytes"] for f in files)
+    victim = min((own_store / "blobs" / "sha256").iterdir(), key=lambda p: p.stat().st_size)
+    text = victim.read_bytes()
+    victim.unlink()
+    victim.write_bytes(text[:-1] + bytes([text[-1] ^ 1]))
+    *files, end = verify()
+    assert end["bad"] == 1
+    [bad] = [f for f in files if "problem" in f]
+    assert bad["digest"] == "sha256:" + victim.name and "changed" in bad["problem"]
+    victim.unlink()
+    assert [f["problem"] for f in verify()[:-1] if "problem" in f] == ["it is missing"]
+
+
+def test_a_purge_leaves_an_empty_store(start, own_store):
+    m = start(own_store)
+    r = m.http.delete("/models/purge")
+    assert (r.status_code, r.content) == (200, b"")
+    assert m.http.get("/models").json() == [] and blobs(own_store) == set()
