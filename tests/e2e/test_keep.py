@@ -4,9 +4,46 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 
-from conftest import TEXT, eventually
+import gguf
+import numpy as np
+import pytest
+
+from conftest import Modeld, eventually, package
+
+TEXT = "ai/small:v1"
+
+
+@pytest.fixture(scope="module")
+def small_store(tmp_path_factory):
+    """Two models of a few hundred kB."""
+    folder = tmp_path_factory.mktemp("small")
+    m = Modeld(tmp_path_factory.mktemp("packer"), folder / "store")
+    for name, rows in ((TEXT, 1000), ("ai/other", 10)):
+        writer = gguf.GGUFWriter(folder / "m.gguf", "llama")
+        writer.add_tensor("t", np.arange(rows * 256, dtype=np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        package(m, folder / "m.gguf", name)
+    m.stop()
+    return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def modeld(small_store, tmp_path_factory):
+    m = Modeld(tmp_path_factory.mktemp("modeld"), small_store)
+    yield m
+    m.stop()
+
+
+@pytest.fixture
+def own_store(small_store, tmp_path):
+    shutil.copytree(small_store, tmp_path / "store")
+    return tmp_path / "store"
 
 
 def blobs(store):
@@ -28,7 +65,7 @@ def test_a_model_goes_out_as_a_tar_and_comes_in_elsewhere(modeld, start, tmp_pat
     for query in ("", "?format=docker", "?format=oci"):
         r = export(modeld, query)
         assert r.headers["content-disposition"] == \
-            'attachment; filename="ai_smollm2_135M-Q4_1.tar"'
+            'attachment; filename="ai_small_v1.tar"'
         files = names(r.content)
         assert ("index.json" in files) == (query == "?format=oci")
         other = start(tmp_path / f"other{len(query)}")
