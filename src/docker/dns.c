@@ -12,6 +12,7 @@
 
 #define DNS_PORT 53
 #define BACKLOG 128
+#define BURST_BYTES (1 << 20)
 
 struct dns {
 	struct service service;
@@ -56,7 +57,7 @@ enum dns_verdict dns_judge(struct dns_core *core, const struct sockaddr *from,
 static int open_socket(const struct sockaddr *a, int type, int *out,
 		       struct err *e)
 {
-	int on = 1;
+	int on = 1, burst = BURST_BYTES;
 	auto_close int fd =
 		socket(a->sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -64,6 +65,10 @@ static int open_socket(const struct sockaddr *a, int type, int *out,
 	if (type == SOCK_STREAM &&
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
 		return err_sys(e, "set up a socket");
+	/* Room for a burst; what is lost is only asked again. */
+	if (type == SOCK_DGRAM)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &burst,
+				 sizeof burst);
 	if (bind(fd, a, dns_server_length(a)) < 0)
 		return err_sys(
 			e, "bind (port %d)",

@@ -168,7 +168,10 @@ static int apply_once(const struct hosts_file *f, struct hosts_rule *r,
 	struct stat was;
 	char hostname[256] = "";
 	buf_init(&file, LIMIT_HOSTS_BYTES + PIECE_BYTES);
-	int got = read_file(f->dir, f->name, &file, LIMIT_HOSTS_BYTES, &was, e);
+	/* What we made one line longer must still be read to take it out. */
+	size_t limit =
+		LIMIT_HOSTS_BYTES + (r->address ? 0 : LIMIT_HOSTS_LINE_BYTES);
+	int got = read_file(f->dir, f->name, &file, limit, &was, e);
 	out->bytes += file.n;
 	if (got)
 		return got;
