@@ -297,8 +297,9 @@ static void start(struct exchange *x)
 	const char *type = r->source ? r->source_type : "application/json";
 	bool has_body = r->source || r->body.n;
 	x->path = xasprintf("%s%s", base->prefix, r->path);
-	x->fields = xasprintf(AGENT "Accept: application/json\r\n"
+	x->fields = xasprintf(AGENT "Accept: %s\r\n"
 				    "%s%s%s%s%s",
+			      r->accepts ? r->accepts : "application/json",
 			      x->c->key ? x->c->key : "",
 			      has_body ? "Content-Type: " : "",
 			      has_body ? type : "", has_body ? "\r\n" : "",

@@ -18,17 +18,20 @@ void call_free(struct call *c);
 BASE_AUTO(call);
 const struct where *call_where(const struct call *c);
 
+#define CALL_UNKNOWN_BYTES UINT64_MAX
+
 struct call_request {
 	const char *method;
-	const char *path;   /* after the base URL; call_escape() names in it */
-	const char *fields; /* more header lines, each with CRLF; or NULL */
-	struct str body;    /* JSON */
+	const char *path;    /* after the base URL; call_escape() names in it */
+	const char *fields;  /* more header lines, each with CRLF; or NULL */
+	const char *accepts; /* a media type; NULL: JSON */
+	struct str body;     /* JSON */
 	/* Or a body read piece by piece (*n == 0 is the end) of `source_bytes`
 	 * bytes and of this media type. */
 	int (*source)(void *ctx, void *buf, size_t cap, size_t *n,
 		      struct err *e);
 	void *source_ctx;
-	uint64_t source_bytes;
+	uint64_t source_bytes; /* or CALL_UNKNOWN_BYTES: sent chunked */
 	const char *source_type;
 	unsigned limit_ms;     /* until the answer begins; 0: for ever */
 	bool is_interruptible; /* Ctrl-C ends the call, not the program */

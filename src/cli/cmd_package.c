@@ -1,7 +1,7 @@
-#include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/modelname.h"
 #include "cli/progress.h"
+#include "cli/tagging.h"
 #include "cli/term.h"
 #include "model/package.h"
 
@@ -40,18 +40,6 @@ static int load(struct call *c, struct package *p, struct err *e)
 	return failed;
 }
 
-static int tag(struct call *c, const struct package *p, const struct ref *name,
-	       struct err *e)
-{
-	char id[DIGEST_TEXT_BYTES];
-	auto_json *answer = NULL;
-	auto_free char *path =
-		xasprintf("/models/%s/tag?repo=%s/%s&tag=%s",
-			  digest_text(package_id(p), id), name->registry,
-			  name->repository, name->tag);
-	return call_json(c, "POST", path, STR(""), &answer, e);
-}
-
 /* Reads what was typed; *licences is the caller's, its strings are argv's. */
 static int read_options(const struct cmd_line *in, const char ***licences,
 			struct package_options *out, struct err *e)
@@ -86,6 +74,7 @@ static int package(const struct cmd_line *in, const struct package_options *o,
 	auto_(package) p = NULL;
 	auto_json *version = NULL;
 	struct ref name;
+	char id[DIGEST_TEXT_BYTES];
 	/* Whether the server is there is asked before a long file is read. */
 	if (modelname_parse(in->args[0], &name, e) || call_open(&c, e) ||
 	    call_json(c, "GET", "/version", STR(""), &version, e))
@@ -93,7 +82,8 @@ static int package(const struct cmd_line *in, const struct package_options *o,
 	if (term_is_tty())
 		term_printf("Reading %s\n", o->gguf);
 	term_flush();
-	if (package_new(o, &p, e) || load(c, p, e) || tag(c, p, &name, e))
+	if (package_new(o, &p, e) || load(c, p, e) ||
+	    tagging_tag(c, digest_text(package_id(p), id), &name, e))
 		return err_wrap(e, "package %s", in->args[0]);
 	term_printf("Model loaded successfully\n");
 	return 0;

@@ -37,7 +37,7 @@ static int follow(struct call *c, const char *path, struct err *e)
 	struct stream s = { 0 };
 	struct call_request ask = { .method = "GET",
 				    .path = path,
-				    .fields = "Accept: text/event-stream\r\n",
+				    .accepts = SSE_TYPE,
 				    .is_interruptible = true };
 	sse_decoder_init(&s.events, LIMIT_REPLY_BODY_BYTES);
 	int got = call_stream(c, &ask, on_piece, &s, e);

@@ -23,6 +23,15 @@ static const struct cmd_flag enable[] = {
 	FLAG("tcp", 0, TEXT, "PORT", "Listen on this port of localhost, or off"),
 	END
 };
+static const struct cmd_flag export[] = {
+	FLAG("format", 0, TEXT, "NAME", "docker, or oci: an OCI image layout"),
+	FLAG("output", 'o', TEXT, "FILE", "Write it there, not to stdout"),
+	END
+};
+static const struct cmd_flag force[] = {
+	FLAG("force", 'f', BOOL, NULL, "Do not ask"),
+	END
+};
 static const struct cmd_flag inspect[] = {
 	FLAG("openai", 0, BOOL, NULL, "Show it as the OpenAI API does"),
 	END
@@ -42,6 +51,10 @@ static const struct cmd_flag list[] = {
 	FLAG("openai", 0, BOOL, NULL, "Show the list of the OpenAI API"),
 	FLAG("openaiurl", 0, TEXT, "URL", "List the models of this OpenAI API"),
 	FLAG("quiet", 'q', BOOL, NULL, "Show only model IDs"),
+	END
+};
+static const struct cmd_flag load[] = {
+	FLAG("input", 'i', TEXT, "FILE", "Read it from there, not from stdin"),
 	END
 };
 static const struct cmd_flag logs[] = {
@@ -102,6 +115,8 @@ const struct cmd commands_table[] = {
 	    0, 0, NOTHING, none, cmd_doctor),
 	CMD("enable", NULL, "", "Change a setting of the server, for good",
 	    0, 0, NOTHING, enable, cmd_enable),
+	CMD("export", NULL, "MODEL", "Write a model as a tar, to carry it elsewhere",
+	    1, 1, MODEL, export, cmd_export),
 	CMD("help", NULL, "[COMMAND]", "Show the commands, or one of them",
 	    0, 1, COMMAND, none, cmd_help),
 	CMD("inspect", NULL, "MODEL", "Show everything about a model, as JSON",
@@ -110,12 +125,18 @@ const struct cmd commands_table[] = {
 	    1, 2, NOTHING, key, cmd_key),
 	CMD("list", "ls", "[MODEL]", "List the models that are here",
 	    0, 1, MODEL, list, cmd_list),
+	CMD("load", NULL, "[MODEL]", "Take in a model from a tar, and give it a name",
+	    0, 1, NOTHING, load, cmd_load),
 	CMD("logs", NULL, "", "Show the server's and the engines' last lines",
 	    0, 0, NOTHING, logs, cmd_logs),
 	CMD("package", NULL, "MODEL", "Make a model of a GGUF file",
 	    1, 1, NOTHING, package, cmd_package),
+	CMD("prune", NULL, "", "Remove what no name reaches",
+	    0, 0, NOTHING, force, cmd_prune),
 	CMD("ps", NULL, "", "List the models that are loaded",
 	    0, 0, NOTHING, none, cmd_ps),
+	CMD("purge", NULL, "", "Remove all models",
+	    0, 0, NOTHING, force, cmd_purge),
 	CMD("pull", NULL, "MODEL", "Get a model from a registry",
 	    1, 1, NOTHING, none, cmd_pull),
 	CMD("requests", NULL, "", "Show the last requests to models, and their answers",
@@ -130,6 +151,8 @@ const struct cmd commands_table[] = {
 	    2, 2, MODEL, none, cmd_tag),
 	CMD("unload", "stop", "(MODEL... | --all)", "Take models out of memory",
 	    0, CMD_MANY, MODELS, unload, cmd_unload),
+	CMD("verify", NULL, "", "Read every model again and compare it with its digest",
+	    0, 0, NOTHING, none, cmd_verify),
 	CMD("version", NULL, "", "Show the versions of client and server",
 	    0, 0, NOTHING, none, cmd_version),
 	{ 0 }

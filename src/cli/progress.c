@@ -37,8 +37,9 @@ void progress_add(struct progress *p, uint64_t bytes)
 		return;
 	p->drawn_ms = now;
 	/* Not through term_put(), which takes out just such bytes. */
-	printf("\r\033[KTransferred: %.2f MB of %.2f MB",
-	       (double)p->bytes / 1e6, (double)p->total_bytes / 1e6);
+	printf("\r\033[KTransferred: %.2f MB", (double)p->bytes / 1e6);
+	if (p->total_bytes)
+		printf(" of %.2f MB", (double)p->total_bytes / 1e6);
 	term_flush();
 }
 

@@ -12,7 +12,7 @@ struct progress {
 	bool is_tty;
 };
 
-/* Draws only if stdout is a terminal. */
+/* Draws only if stdout is a terminal. 0: nobody knows how many. */
 void progress_init(struct progress *p, uint64_t total_bytes);
 void progress_fini(struct progress *p);
 /* So many bytes more. */

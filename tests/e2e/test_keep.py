@@ -5,12 +5,14 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import tarfile
 
 import gguf
 import numpy as np
 import pytest
 
+from cli_fixtures import CLI
 from conftest import Modeld, eventually, package
 
 TEXT = "ai/small:v1"
@@ -150,3 +152,43 @@ def test_a_purge_leaves_an_empty_store(start, own_store):
     r = m.http.delete("/models/purge")
     assert (r.status_code, r.content) == (200, b"")
     assert m.http.get("/models").json() == [] and blobs(own_store) == set()
+
+
+def cli(m, *args, code=0, **kw):
+    r = subprocess.run([CLI, *args], capture_output=True, timeout=60,
+                       env={**os.environ, "MODEL_RUNNER_HOST": m.url}, **kw)
+    assert r.returncode == code, r
+    return r
+
+
+def test_a_model_is_carried_by_the_command_line(modeld, start, tmp_path):
+    other = start(tmp_path / "other")
+    file = tmp_path / "m.tar"
+    cli(modeld, "export", TEXT, "-o", file)
+    assert cli(other, "load", "-i", file, "copy/of:it").stdout == b"Loaded model: copy/of:it\n"
+    assert [p.name for p in tmp_path.glob("m.tar*")] == ["m.tar"]
+    # Through a pipe, as over ssh.
+    tar = cli(modeld, "export", "--format", "oci", "ai/other").stdout
+    want = modeld.http.get("/models/ai/other").json()["id"]
+    out = cli(other, "load", input=tar).stdout.decode()
+    assert out == f"Loaded model: {want}\n"
+    assert other.http.get("/models/copy/of:it").status_code == 200
+    r = cli(modeld, "export", "nope", "-o", tmp_path / "n.tar", code=1)
+    assert b"not found" in r.stderr and not list(tmp_path.glob("n.tar*"))
+    r = cli(modeld, "export", TEXT, "--format", "zip", "-o", tmp_path / "z.tar", code=1)
+    assert b"'format' must be" in r.stderr
+
+
+def test_what_is_lost_is_asked_about_first(start, own_store):
+    m = start(own_store)
+    assert b"cancelled" in cli(m, "purge", input=b"n\n").stdout
+    assert b"--force" in cli(m, "purge", input=b"", code=2).stderr
+    assert len(m.http.get("/models").json()) == 2
+    assert b"reclaimed space: 0.00B" in cli(m, "prune", input=b"y\n").stdout
+    assert b"file(s)" in cli(m, "verify").stdout
+    victim = max((own_store / "blobs" / "sha256").iterdir(), key=lambda p: p.stat().st_size)
+    victim.write_bytes(victim.read_bytes()[:-1] + b"?")
+    r = cli(m, "verify", code=1)
+    assert victim.name.encode() in r.stdout and b"1 file(s) are damaged" in r.stderr
+    cli(m, "purge", "--force")
+    assert m.http.get("/models").json() == []
