@@ -10,7 +10,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* A connection needs three descriptors; some are for the rest of the program. */
+/* A connection needs three descriptors; some are for the rest of the program.
+ */
 #define FDS_EACH 3
 #define FDS_OTHER 32
 
@@ -56,8 +57,8 @@ static void on_none(struct front *f)
  * may end. A second signal is not so patient. */
 static void on_stop(uv_signal_t *signal, int number)
 {
-	struct server *sv = container_of(signal->loop, struct server,
-					 service.loop);
+	struct server *sv =
+		container_of(signal->loop, struct server, service.loop);
 	struct front *f = &sv->front;
 	(void)number;
 	if (f->is_stopping || list_is_empty(&f->conns)) {

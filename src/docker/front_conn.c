@@ -4,6 +4,7 @@
 #include "io/timer.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,11 +31,11 @@ struct front_conn {
 	struct buf left; /* came, and its turn has not */
 	struct world worlds[WORLDS];
 	struct front_relay relay;
-	bool is_full;	/* the client takes no more for now */
-	bool is_ended;	/* the client sent FIN */
-	bool is_gone;	/* the client is closed altogether */
-	bool has_fin;	/* the client got FIN */
-	bool is_over;	/* and nothing that it sends matters any more */
+	bool is_full;  /* the client takes no more for now */
+	bool is_ended; /* the client sent FIN */
+	bool is_gone;  /* the client is closed altogether */
+	bool has_fin;  /* the client got FIN */
+	bool is_over;  /* and nothing that it sends matters any more */
 	struct timer linger;
 	size_t lingered;
 };
@@ -116,28 +117,52 @@ static bool is_same_file(const char *a, const char *b)
 	       one.st_dev == two.st_dev && one.st_ino == two.st_ino;
 }
 
-/* While we have Docker's name the Engine has another; before that and after it
- * has its own. NULL: what is there is ourselves. */
-static const char *find_world(const struct front *f, enum front_world which)
+/* While we have Docker's name, or a front that died before us has it, the
+ * Engine has the other; else it has its own. NULL: that is ourselves. */
+static const char *engine_path(const struct setup *s)
 {
-	const struct setup *s = f->setup;
-	if (which == FRONT_MODELD)
-		return s->modeld;
-	const char *path = setup_engine_socket(s);
+	char mark[128];
+	snprintf(mark, sizeof mark, "%s" FRONT_MARK, s->engine);
+	bool is_ours = is_same_file(s->docker, s->listen) ||
+		       is_same_file(s->docker, mark) ||
+		       access(s->docker, F_OK) != 0;
+	const char *path = is_ours ? s->engine : s->docker;
 	return is_same_file(path, s->listen) ? NULL : path;
+}
+
+/* Said once, not to each client. */
+static void note_reach(struct front *f, enum front_world which, bool is_up,
+		       const char *why)
+{
+	const char *name = which == FRONT_ENGINE ? "Docker Engine" : "modeld";
+	if (f->is_down[which] == !is_up)
+		return;
+	f->is_down[which] = !is_up;
+	if (is_up)
+		log_info("%s is there again", name);
+	else
+		log_warn("%s cannot be reached error=\"%s\"", name, why);
 }
 
 static void on_open(void *ctx)
 {
-	((struct world *)ctx)->is_open = true;
+	struct world *w = ctx;
+	w->is_open = true;
+	note_reach(w->conn->front, (enum front_world)(w - w->conn->worlds),
+		   true, NULL);
 }
 
 static bool open_world(struct front_conn *c, struct world *w)
 {
 	struct err e;
-	const char *path = find_world(c->front, c->relay.world);
-	if (!path)
+	const struct setup *s = c->front->setup;
+	const char *path =
+		c->relay.world == FRONT_MODELD ? s->modeld : engine_path(s);
+	if (!path) {
+		note_reach(c->front, FRONT_ENGINE, false,
+			   "its socket's name leads to the front");
 		return false;
+	}
 	auto_free char *address = xasprintf(STREAM_UNIX_PREFIX "%s", path);
 	if (stream_connect(c->front->loop, address, &world_fns, w, on_open,
 			   &w->s, &e)) {
@@ -414,7 +439,7 @@ static void on_world_fail(void *ctx, const struct err *e)
 	} else if (current(c) != w) {
 		world_close(w);
 	} else if (!w->is_open) {
-		log_warn("front has no answer error=\"%s\"", e->msg);
+		note_reach(c->front, c->relay.world, false, e->msg);
 		world_close(w);
 		front_relay_unreachable(&c->relay, &step);
 		answer(c, &step);
@@ -424,8 +449,8 @@ static void on_world_fail(void *ctx, const struct err *e)
 		       (n = hangup_rest(w->s, bytes, sizeof bytes)) > 0)
 			pump(c, front_relay_answer, &w->left,
 			     (struct str){ bytes, n });
-		enum front_do verdict = current(c) == w ? FRONT_CLOSE
-							: FRONT_MORE;
+		enum front_do verdict =
+			current(c) == w ? FRONT_CLOSE : FRONT_MORE;
 		world_close(w);
 		settle(c, verdict);
 	}

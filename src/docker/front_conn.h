@@ -10,12 +10,17 @@
 #include "io/listener.h"
 #include "base/list.h"
 
+/* After the Engine's other name: a link to the front's socket that has Docker's
+ * name (take_name.h). */
+#define FRONT_MARK ".front"
+
 struct front {
 	struct uv_loop_s *loop;
 	const struct setup *setup;
 	struct hangup_set *hangups;
 	struct listener *listener;
 	struct list conns; /* front_conn.link */
+	bool is_down[2];   /* the worlds, as last seen; front_world */
 	bool is_stopping;
 	void (*on_none)(struct front *f); /* stopping, and the last has gone */
 };

@@ -49,8 +49,9 @@ static struct front_step refuse(struct front_relay *r, int status,
 	buf_init(&body, 8192);
 	buf_init(&text, 2048);
 	int full = buf_put_json(&text, str_head(message, 500)) ||
-		   buf_printf(&body, "{\"message\":%s,\"error\":{\"message\":%s,"
-				     "\"type\":\"%s\",\"code\":%d}}\n",
+		   buf_printf(&body,
+			      "{\"message\":%s,\"error\":{\"message\":%s,"
+			      "\"type\":\"%s\",\"code\":%d}}\n",
 			      text.p, text.p, type, status);
 	buf_clear(&r->own);
 	full |= buf_printf(&r->own,

@@ -68,8 +68,8 @@ struct front_relay {
 	bool is_closed;		/* FRONT_CLOSE was said */
 	struct front_body request, answer;
 	size_t seen_request, seen_answer; /* of a head that is not whole */
-	struct buf own;	    /* bytes that nobody sent so */
-	char caller[64];    /* value of Modeld-Caller */
+	struct buf own;			  /* bytes that nobody sent so */
+	char caller[64];		  /* value of Modeld-Caller */
 	const char *docker; /* the Docker socket's name, for messages */
 };
 

@@ -49,13 +49,15 @@ static const struct {
 	{ "GET /caf\xc3\xa9?x={\"a\":[1]} HTTP/1.1\r\n\r\n", OK, false, false },
 	{ "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", OK, true,
 	  false },
-	{ GET, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n"
-	       "\r\n",
+	{ GET,
+	  "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n"
+	  "\r\n",
 	  true, false },
 	{ GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" CHUNKS,
 	  false, false },
-	{ GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-	       "3;x=\"y\"\r\nabc\r\n0\r\nDocker: yes\r\n\r\n",
+	{ GET,
+	  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	  "3;x=\"y\"\r\nabc\r\n0\r\nDocker: yes\r\n\r\n",
 	  false, false },
 	{ GET, "HTTP/1.1 204 No Content\r\n\r\n", false, false },
 	{ GET, "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", false,
@@ -136,7 +138,8 @@ static const struct {
 	{ GET "\x01", 0 }, /* only after the exchange before it */
 };
 
-static void what_has_two_readings_is_refused_and_ends_the_connection(void **state)
+static void what_has_two_readings_is_refused_and_ends_the_connection(
+	void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(refused) * ARRAY_LEN(cuts); i++) {
@@ -166,7 +169,8 @@ static void a_body_that_breaks_its_coding_ends_the_connection(void **state)
 	relay_play_fini(&p);
 }
 
-static void a_head_may_be_as_large_as_docker_takes_it_and_no_larger(void **state)
+static void a_head_may_be_as_large_as_docker_takes_it_and_no_larger(
+	void **state)
 {
 	(void)state;
 	for (size_t over = 0; over < 2; over++) {

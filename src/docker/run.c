@@ -148,8 +148,8 @@ static void undo_next(struct runner *r)
 
 static void on_stop(uv_signal_t *signal, int number)
 {
-	struct runner *r = container_of(signal->loop, struct runner,
-					service.loop);
+	struct runner *r =
+		container_of(signal->loop, struct runner, service.loop);
 	(void)number;
 	if (r->is_stopping)
 		return;

@@ -27,22 +27,22 @@ static int held(int fd, struct err *e)
 
 int run_lock_get(struct run_lock *l, const struct setup *s, struct err *e)
 {
-	int n = (int)(strrchr(s->listen, '/') ? strrchr(s->listen, '/') -
-							s->listen
-					      : 0);
+	int n = (int)(strrchr(s->listen, '/')
+			      ? strrchr(s->listen, '/') - s->listen
+			      : 0);
 	if (service_make_folder(s->listen, e))
 		return -1;
 	*l = (struct run_lock){
 		.path = xasprintf("%.*s/run.pid", n, s->listen),
 		.settings = xasprintf("%.*s/run.json", n, s->listen),
 	};
-	auto_close int fd = open(
-		l->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+	auto_close int fd =
+		open(l->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
 	int got = fd < 0 ? err_sys(e, "open %s", l->path) : 0;
 	if (got == 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
 		got = held(fd, e);
-	if (got == 0 && (ftruncate(fd, 0) < 0 ||
-			 dprintf(fd, "%d\n", (int)getpid()) < 0))
+	if (got == 0 &&
+	    (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0))
 		got = err_sys(e, "write %s", l->path);
 	if (got < 0)
 		forget(l);

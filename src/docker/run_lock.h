@@ -3,7 +3,7 @@
 #include "docker/setup.h"
 
 struct run_lock {
-	char *path;	/* owned: run.pid, in the folder of the front's socket */
+	char *path; /* owned: run.pid, in the folder of the front's socket */
 	char *settings; /* owned: run.json, the settings for the children */
 	int fd;
 };

@@ -4,7 +4,7 @@
 #include "docker/take_name.h"
 #include "docker/take_probe.h"
 
-#include <assert.h>
+#include <unistd.h>
 
 /* An Engine makes its socket, then sets owner and mode: that is waited for. */
 #define SETTLE_MS 20
@@ -65,11 +65,13 @@ static void on_settled(void *ctx)
 		tell(t, got);
 }
 
-/* Has the name changed hands? */
+/* Has the name changed hands? Has the Engine's other name gone? */
 static void look(struct taker *t)
 {
+	bool is_lost = access(t->name.engine, F_OK) != 0;
 	if (t->answers >= STEADY_ANSWERS && !t->probe.is_dead &&
-	    !take_name_is_ours(&t->name) && !timer_is_active(&t->settle))
+	    (!take_name_is_ours(&t->name) || is_lost != t->is_lost) &&
+	    !timer_is_active(&t->settle))
 		timer_start(&t->settle, SETTLE_MS);
 }
 

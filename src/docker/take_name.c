@@ -1,4 +1,5 @@
 #include "docker/take_name.h"
+#include "docker/front_conn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +19,7 @@ static int resolve(const char *path, char **out, struct err *e)
 	const char *slash = strrchr(path, '/');
 	if (!slash || !slash[1])
 		return err_set(e, ERR_USAGE, "'%s' is no absolute path", path);
-	auto_free char *folder =
-		xstrndup(path, (size_t)MAX(slash - path, 1));
+	auto_free char *folder = xstrndup(path, (size_t)MAX(slash - path, 1));
 	auto_free char *real = realpath(folder, NULL);
 	if (!real || stat(real, &st) < 0)
 		return err_sys(e, "look at the folder %s", folder);
@@ -35,10 +35,11 @@ static int resolve(const char *path, char **out, struct err *e)
 int take_name_init(struct take_name *n, const struct setup *s, struct err *e)
 {
 	*n = (struct take_name){ 0 };
-	if (resolve(s->docker, &n->name, e) || resolve(s->engine, &n->engine, e))
+	if (resolve(s->docker, &n->name, e) ||
+	    resolve(s->engine, &n->engine, e))
 		return -1;
 	n->ours = xstrdup(s->listen);
-	n->mark = xasprintf("%s.front", n->engine);
+	n->mark = xasprintf("%s" FRONT_MARK, n->engine);
 	n->fresh = xasprintf("%s.new", n->engine);
 	return 0;
 }
@@ -106,12 +107,11 @@ static int name_also(const struct take_name *n, const char *from,
 {
 	unlink(n->fresh);
 	if (link(from, n->fresh) < 0)
-		return errno == EXDEV
-			       ? err_set(e, ERR_UNSUPPORTED,
-					 "%s and %s must be on one file "
-					 "system",
-					 from, to)
-			       : err_sys(e, "link %s to %s", from, to);
+		return errno == EXDEV ? err_set(e, ERR_UNSUPPORTED,
+						"%s and %s must be on one file "
+						"system",
+						from, to)
+				      : err_sys(e, "link %s to %s", from, to);
 	int r = rename(n->fresh, to);
 	if (r < 0)
 		err_sys(e, "rename to %s", to);
@@ -126,12 +126,12 @@ static int put(const struct take_name *n, const char *from, struct err *e)
 {
 	unlink(n->fresh);
 	if (link(from, n->fresh) < 0)
-		return errno == EXDEV ? err_set(e, ERR_UNSUPPORTED,
-						"%s and %s must be on one "
-						"file system",
-						from, n->name)
-				      : err_sys(e, "link %s to %s", from,
-						n->name);
+		return errno == EXDEV
+			       ? err_set(e, ERR_UNSUPPORTED,
+					 "%s and %s must be on one "
+					 "file system",
+					 from, n->name)
+			       : err_sys(e, "link %s to %s", from, n->name);
 	if (renameat2(AT_FDCWD, n->fresh, AT_FDCWD, n->name, RENAME_EXCHANGE) ==
 		    0 ||
 	    renameat2(AT_FDCWD, n->fresh, AT_FDCWD, n->name,
@@ -234,8 +234,8 @@ int take_name_release(const struct take_name *n, struct err *e)
 	bool is_there = lstat(n->name, &st) == 0;
 	bool is_ours = is_there && S_ISSOCK(st.st_mode) &&
 		       (is_our_file(n, &st) || is_our_remains(n, &st));
-	bool has_engine = find(n->engine, &engine) &&
-			  take_name_is_alive(n->engine);
+	bool has_engine =
+		find(n->engine, &engine) && take_name_is_alive(n->engine);
 	int got = is_ours ? 0 : TAKE_ALREADY;
 	if (has_engine && (is_ours || !is_there)) {
 		if (put_engine(n, e))

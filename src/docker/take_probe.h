@@ -17,7 +17,7 @@ struct take_probe {
 	void *ctx;
 	struct stream *s; /* owned */
 	struct timer ask, deadline;
-	size_t got;	  /* bytes of the answer */
+	size_t got;	   /* bytes of the answer */
 	bool has_answered; /* on this connection */
 	bool is_dead;
 };

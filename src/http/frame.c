@@ -202,7 +202,8 @@ static int status_line(struct str line, struct http_frame *f, struct err *e)
 	if (version(str_head(line, 8), f, e))
 		return -1;
 	line = str_tail(line, 8);
-	if (line.n < 4 || line.p[0] != ' ' || (line.n > 4 && line.p[4] != ' ') ||
+	if (line.n < 4 || line.p[0] != ' ' ||
+	    (line.n > 4 && line.p[4] != ' ') ||
 	    !str_to_u64((struct str){ line.p + 1, 3 }, &status) || status < 100)
 		return bad(e, "no status of three digits");
 	f->status = (int)status;

@@ -1,5 +1,6 @@
 /* What head.h takes, frame.h takes too, with the same end and the same body:
- * the front and the server behind it must never read one message in two ways. */
+ * the front and the server behind it must never read one message in two ways.
+ */
 #include "http/frame.h"
 
 #include <assert.h>

@@ -207,6 +207,21 @@ def test_a_new_front_takes_over_from_a_dead_one(taken):
     assert docker_works(host)
 
 
+def test_the_front_finds_an_engine_that_was_not_taken_again(taken):
+    host = taken.host
+    host.stop(taken.take, signal.SIGKILL)
+    host.restart_dockerd()
+    assert ping(host) == "engine"
+    assert host.docker("-H", f"unix://{FRONT}", "run", "--rm", "bb", "echo", "hi") == "hi\n"
+
+
+def test_an_engine_s_name_that_was_removed_is_reported(taken):
+    taken.host.sh(f"rm {ENGINE}")
+    eventually(lambda: "was removed: restart Docker Engine" in taken.log.read_text())
+    taken.host.restart_dockerd()
+    eventually(lambda: ping(taken.host) == "front" and docker_works(taken.host))
+
+
 def test_without_an_engine_it_waits_for_one(bare_host, tmp_path):
     bare_host.ready(TOOL, "front", log=tmp_path / "log")
     take = bare_host.ready(TOOL, "take", log=tmp_path / "log")
