@@ -53,7 +53,7 @@ static void take_call(struct part *p, const json_t *call)
 {
 	size_t i = (size_t)json_integer_value(json_object_get(call, "index"));
 	const json_t *f = json_object_get(call, "function");
-	if (i >= LIMIT_TOOLS)
+	if (!json_is_object(call) || i >= LIMIT_TOOLS)
 		return;
 	if (i >= p->n_calls) {
 		p->calls = xrealloc(p->calls, (i + 1) * sizeof *p->calls);
@@ -71,7 +71,7 @@ static void take_choice(struct fold *f, const json_t *choice)
 	size_t i = (size_t)json_integer_value(json_object_get(choice, "index"));
 	const json_t *delta = json_object_get(choice, "delta"), *call;
 	size_t j;
-	if (i >= LIMIT_CHOICES)
+	if (!json_is_object(choice) || i >= LIMIT_CHOICES)
 		return;
 	struct part *p = &f->choices[i];
 	f->n = MAX(f->n, i + 1);

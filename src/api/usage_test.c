@@ -72,6 +72,19 @@ static void an_answer_without_numbers_tells_nothing(void **state)
 	}
 }
 
+static void events_are_counted_however_they_are_cut(void **state)
+{
+	static const char stream[] = "data: a\n\ndata: b\n\n: c\n\ndata: d";
+	(void)state;
+	for (size_t cut = 0; cut < sizeof stream; cut++) {
+		struct usage u = { .n = 0 };
+		struct str all = { stream, sizeof stream - 1 };
+		usage_count(&u, str_head(all, cut));
+		usage_count(&u, str_tail(all, cut));
+		assert_int_equal(usage_guess(&u, 40), 3 + 10);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -79,6 +92,7 @@ int main(void)
 		cmocka_unit_test(usage_may_come_cut_anywhere),
 		cmocka_unit_test(timings_serve_when_usage_was_not_asked_for),
 		cmocka_unit_test(an_answer_without_numbers_tells_nothing),
+		cmocka_unit_test(events_are_counted_however_they_are_cut),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
