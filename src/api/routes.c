@@ -27,6 +27,7 @@ static const struct route rows[] = {
 	ROUTE(MANAGE,  POST,   "/models/verify",        models_verify),
 	ROUTE(MANAGE,  DELETE, "/models/purge",         models_purge),
 	ROUTE(MANAGE,  POST,   "/models/{name...}/tag", models_tag),
+	ROUTE(MANAGE,  POST,   "/models/{name...}/repackage", models_repackage),
 	ROUTE(MANAGE,  POST,   "/models/{name...}",     models_action),
 	ROUTE(MANAGE,  GET,    "/models/{name...}/export", models_export),
 	ROUTE(INFER,   GET,    "/models/{name...}",     models_inspect),

@@ -52,6 +52,8 @@ void models_prune(void *app, struct http_exchange *x,
 		  const struct route_match *m);
 void models_purge(void *app, struct http_exchange *x,
 		  const struct route_match *m);
+void models_repackage(void *app, struct http_exchange *x,
+		      const struct route_match *m);
 void models_verify(void *app, struct http_exchange *x,
 		   const struct route_match *m);
 void models_tag(void *app, struct http_exchange *x,

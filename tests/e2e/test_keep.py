@@ -192,3 +192,25 @@ def test_what_is_lost_is_asked_about_first(start, own_store):
     assert victim.name.encode() in r.stdout and b"1 file(s) are damaged" in r.stderr
     cli(m, "purge", "--force")
     assert m.http.get("/models").json() == []
+
+
+def test_a_variant_shares_the_layers(start, own_store):
+    m = start(own_store)
+    before = blobs(own_store)
+    r = m.http.post(f"/models/{TEXT}/repackage", json={"target": "ai/wide", "context_size": 512})
+    assert r.status_code == 201 and r.json() == {
+        "message": 'Model repackaged successfully as "ai/wide"', "source": TEXT,
+        "target": "ai/wide"}
+    old, new = (m.http.get(f"/models/{n}").json() for n in (TEXT, "ai/wide"))
+    assert new["config"] == {**old["config"], "context_size": 512} and old["id"] != new["id"]
+    assert len(blobs(own_store) - before) == 1  # its config
+    for body, status, words in (
+            ({"context_size": 1}, 400, "target is required"),
+            ({"target": "a/b"}, 400, "context_size is required"),
+            ({"target": "a/b", "context_size": -1}, 400, "context_size"),
+            ({"target": "sha256:" + "a" * 64, "context_size": 1}, 400, "is an id"),
+            ({"target": 1}, 400, "invalid request body")):
+        r = m.http.post(f"/models/{TEXT}/repackage", json=body)
+        assert (r.status_code, words in r.text) == (status, True), r.text
+    assert m.http.post("/models/nope/repackage",
+                       json={"target": "a/b", "context_size": 1}).status_code == 404
