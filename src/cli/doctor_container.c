@@ -255,34 +255,32 @@ static void remove_leftovers(struct trial *t)
 
 static void show(struct doctor *d, const struct trial *t)
 {
-	auto_free char *good = xasprintf("ok %s 200", d->ways.address);
-	const char *r = t->result;
-	if (!strcmp(r, good) ||
-	    (str_starts(str_of(r), "ok ") && str_ends(str_of(r), " 200")))
+	struct str r = str_of(t->result);
+	if (str_starts(r, "ok ") && str_ends(r, " 200"))
 		doctor_ok(d, "a container reaches http://%s (%s)", d->ways.name,
-			  r + strlen("ok "));
-	else if (str_starts(str_of(r), "resolve"))
-		doctor_fail(d,
-			    "a new container does not know the name: %s: "
-			    "does the helper follow Docker's folder "
-			    "(DockerRootDir of 'docker info')? see "
-			    "\"root\" in modeld-docker(8)",
-			    r);
-	else if (str_starts(str_of(r), "connect"))
-		doctor_fail(d,
-			    "a new container knows the name, but cannot "
-			    "connect: %s: look for firewall rules that drop "
-			    "what containers send to %s",
-			    r, d->ways.address);
-	else if (str_ends(str_of(r), " 403"))
+			  t->result + strlen("ok "));
+	else if (str_starts(r, "ok ") && str_ends(r, " 403"))
 		doctor_skip(d, "a new container is refused (403): 'docker "
 			       "model enable --containers inference' lets "
 			       "containers in");
+	else if (str_starts(r, "ok "))
+		doctor_fail(d,
+			    "a new container reaches modeld and gets status "
+			    "%s: 'docker model logs' says why",
+			    strrchr(t->result, ' ') + 1);
+	else if (str_starts(r, "connect "))
+		doctor_fail(d,
+			    "a new container knows the name, but cannot %s: "
+			    "look for firewall rules that drop what containers "
+			    "send to %s",
+			    t->result, d->ways.address);
 	else
 		doctor_fail(d,
-			    "a new container gets no answer from http://%s: "
-			    "%s: 'docker model logs' may say why",
-			    d->ways.name, *r ? r : "it said nothing");
+			    "a new container does not know %s (%s): does the "
+			    "helper follow Docker's folder (DockerRootDir of "
+			    "'docker info')? see \"root\" in "
+			    "modeld-docker(8)",
+			    d->ways.name, r.n ? t->result : "no answer");
 }
 
 static void run_trial(struct doctor *d, struct trial *t)

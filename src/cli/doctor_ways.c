@@ -130,7 +130,7 @@ static void check_answer(struct doctor *d, const char *base)
 	auto_buf struct buf text;
 	struct err why;
 	buf_init(&text, 0);
-	if (get(base, "/engines/v1/models", &text, &why) == 0)
+	if (get(base, "/version", &text, &why) == 0)
 		doctor_ok(d, "address: %s answers", base);
 	else if (why.code == ERR_FORBIDDEN)
 		doctor_skip(d, "address: %s: %s", base, why.msg);
@@ -256,7 +256,7 @@ void doctor_ways_front(struct doctor *d)
 	else if (access(d->ways.docker, W_OK) < 0)
 		doctor_skip(d, "Docker socket: you may not use %s",
 			    d->ways.docker);
-	else if (get(base, PREFIX "/models", &text, &why) == 0)
+	else if (get(base, PREFIX "/version", &text, &why) == 0)
 		doctor_ok(d, "Docker socket: " PREFIX " answers at %s",
 			  d->ways.docker);
 	else if (why.code == ERR_NOT_FOUND)
