@@ -265,6 +265,8 @@ static void on_resume(void *ctx)
 
 /* ---- BuildKit's files ---- */
 
+/* A step cannot write its own, which is mounted read-only, so looks at these
+ * are not counted. */
 static void look_at_step(void *ctx, int dir, const char *name)
 {
 	struct follow *f = ctx;

@@ -552,8 +552,8 @@ def test_a_queue_that_ran_over_loses_nobody(tree):
     files = [tree.container(c) for c in "ab"]
     for f in files:
         has_line(f)
-    kids = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
-    os.kill(int(kids[0]), signal.SIGSTOP)
+    pid = int(proc(child).name)
+    os.kill(pid, signal.SIGSTOP)
     events = int(pathlib.Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     for _ in range(events // 2 + 100):
         for f in files:
@@ -561,8 +561,8 @@ def test_a_queue_that_ran_over_loses_nobody(tree):
                 pass
     late = [tree.container(c) for c in "cdef"]
     files[0].write_text("1.1.1.1 again\n")
-    for pid in (int(kids[0]), child.pid):  # nsenter stops when what it started does
-        os.kill(pid, signal.SIGCONT)
+    for stopped in (pid, child.pid):  # nsenter stops when what it started does
+        os.kill(stopped, signal.SIGCONT)
     for f in late + files:
         has_line(f)
     assert h.stop(child) == 0
@@ -570,16 +570,24 @@ def test_a_queue_that_ran_over_loses_nobody(tree):
 
 # ---- a hostile container ----
 
+def proc(child):
+    """nsenter only waits for what it started."""
+    kids = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children")
+    return pathlib.Path("/proc") / kids.read_text().split()[0]
+
+
+def sanitizer_cost(child):
+    """About how much more AddressSanitizer makes everything cost."""
+    return 4 if "asan" in (proc(child) / "maps").read_text() else 1
+
+
 def cpu_ms(child):
-    pid = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()[0]
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = (proc(child) / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
-def rss_mb(child):
-    pid = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()[0]
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(text.split("VmHWM:")[1].split()[0]) / 1024
+def peak_mb(child):
+    return int((proc(child) / "status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
 HOSTILE = {
@@ -606,7 +614,7 @@ def test_a_container_that_fights_costs_next_to_nothing(host, kind, tmp_path):
     time.sleep(1)
     before = cpu_ms(child)
     time.sleep(3)
-    spent = cpu_ms(child) - before
+    spent = (cpu_ms(child) - before) / sanitizer_cost(child)
     # The others have what they had.
     for _ in range(2):
         assert host.docker("run", "--rm", "bb", "sh", "-c", LOOK_UP) == f"{ADDRESS}\n"
@@ -623,7 +631,7 @@ def test_memory_is_bounded(tree):
     has_line(big)
     tree.container("b", "1.1.1.1 x\n" * 900000)
     has_line(tree.container("c"))
-    assert rss_mb(child) < 40
+    assert peak_mb(child) / sanitizer_cost(child) < 40
     assert h.stop(child) == 0
     assert hashlib.sha256(big.read_bytes()).digest() == \
         hashlib.sha256(b"1.1.1.1 x\n" * 700000).digest()
