@@ -78,11 +78,22 @@ def chat(s, name, where=ADDRESS):
     assert json.loads(get_out)["choices"]
 
 
+def chat_as(s, name, identity, where=ADDRESS):
+    """A request that is taken for its container's. On a very busy machine the helper's answer
+    may come too late for one, but never is it another's."""
+    def once():
+        chat(s, name, where)
+        got = s.fields()[-1]
+        assert got in (f"Modeld-Cache-Id: container={identity}",
+                       "Modeld-Cache-Id: way=containers", "Modeld-Cache-Id: way=gateway"), got
+        return got.endswith(identity)
+    eventually(once, 30)
+
+
 def test_each_container_is_known_by_id_and_name(served):
     a, b = container(served, "--name", "anna"), container(served, "--name", "bert")
-    for name in ("anna", "bert"):
-        chat(served, name)
-    assert served.fields()[-2:] == [f"Modeld-Cache-Id: container={i}" for i in (a, b)]
+    for name, i in (("anna", a), ("bert", b)):
+        chat_as(served, name, i)
     for name, i in (("anna", a), ("bert", b)):
         eventually(lambda: f"container={name}/{i[:12]}" in served.log())
 
@@ -90,17 +101,19 @@ def test_each_container_is_known_by_id_and_name(served):
 def test_so_it_is_on_a_network_of_its_own_and_by_the_gateway(served):
     served.host.docker("network", "create", "own")
     c = container(served, "--name", "cora", net="own")
-    chat(served, "cora")
-    chat(served, "cora", where="172.17.0.1:12434")
-    assert served.fields()[-2:] == [f"Modeld-Cache-Id: container={c}"] * 2
+    chat_as(served, "cora", c)
+    chat_as(served, "cora", c, where="172.17.0.1:12434")
 
 
 def test_a_container_that_has_just_started_is_known(served):
-    out = served.host.docker(
-        "run", "--rm", "--name", "dora", "bb", "timeout", "20", "wget", "-q", "-O", "-", "--header",
-        f"Host: {NAME}", "--post-data", ASK, f"http://{ADDRESS}/v1/chat/completions")
-    assert json.loads(out)["choices"]
-    assert re.fullmatch(r"Modeld-Cache-Id: container=[0-9a-f]{64}", served.fields()[-1])
+    def once():
+        out = served.host.docker(
+            "run", "--rm", "--name", "dora", "bb", "timeout", "20", "wget", "-q", "-O", "-",
+            "--header", f"Host: {NAME}", "--post-data", ASK,
+            f"http://{ADDRESS}/v1/chat/completions")
+        assert json.loads(out)["choices"]
+        return re.fullmatch(r"Modeld-Cache-Id: container=[0-9a-f]{64}", served.fields()[-1])
+    eventually(once, 30)
     eventually(lambda: "container=dora/" in served.log())
 
 
@@ -133,7 +146,7 @@ def test_modeld_dead_is_refused_at_once_and_back_is_found(served):
 
 
 def test_the_helper_dead_closes_the_way_and_back_opens_it(served):
-    container(served, "--name", "gina")
+    gina = container(served, "--name", "gina")
     os.kill(int(open(f"/proc/{served.helper.pid}/task/{served.helper.pid}/children")
                 .read().split()[0]), 9)
     served.helper.wait(10)
@@ -143,8 +156,7 @@ def test_the_helper_dead_closes_the_way_and_back_opens_it(served):
     served.helper = served.start_helper()
     served.await_ways()
     assert "data" in get(served, "gina").stdout
-    chat(served, "gina")
-    assert served.fields()[-1].startswith("Modeld-Cache-Id: container=")
+    chat_as(served, "gina", gina)
 
 
 def test_twenty_at_once_keep_their_names(served):
@@ -155,5 +167,8 @@ def test_twenty_at_once_keep_their_names(served):
         f"Host: {NAME}", "--post-data", ASK, f"http://{ADDRESS}/v1/chat/completions",
         stdout=subprocess.DEVNULL) for name in ids for _ in range(4)]
     assert [a.wait(60) for a in asks] == [0] * 20
-    got = sorted(served.fields()[before:])
-    assert got == sorted(f"Modeld-Cache-Id: container={i}" for i in ids for _ in range(4))
+    got = served.fields()[before:]
+    assert len(got) == 20
+    for i in ids:
+        assert 1 <= got.count(f"Modeld-Cache-Id: container={i}") <= 4
+    assert all(f == "Modeld-Cache-Id: way=containers" or f.rsplit("=", 1)[1] in ids for f in got)
