@@ -138,7 +138,9 @@ class Host:
                     (files / "bin" / applet).symlink_to("busybox")
             for folder in ("tmp", "etc", "proc", "sys", "dev"):
                 (files / folder).mkdir()
-        self.sh(f"tar -C {files} -c . | docker import - {name}")
+        tar = subprocess.run(["tar", "-C", files, "-c", "."], stdout=subprocess.PIPE,
+                             check=True).stdout
+        self.run("docker", "import", "-", name, input=tar, text=False)
 
     def inspect(self, what, path):
         """One value of `docker inspect`, by a Go template."""
