@@ -128,7 +128,7 @@ static int take_who(struct session *s, const json_t *j, struct err *e)
 static int take(struct session *s, const json_t *j, struct err *e)
 {
 	struct str type = { "", 0 };
-	if (!json_is_object(j) || json_get_str(j, "type", &type, e))
+	if (!json_is_object(j) || json_get_str(j, "type", &type, e) || !type.n)
 		return err_set(e, ERR_INVALID, "not a message");
 	if (str_eq(type, "hello"))
 		return take_hello(s, j, e);
