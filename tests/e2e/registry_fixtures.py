@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -127,10 +128,26 @@ class Registry:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory):
-    r = Registry(tmp_path_factory.mktemp("registry"))
+def memory(tmp_path_factory):
+    """A folder in memory: gigabytes come and go, and the disk is not what is tested."""
+    folder = tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+    yield pathlib.Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def registry(memory):
+    r = Registry(memory / "registry")
     yield r
     r.stop()
+
+
+@pytest.fixture
+def store(memory):
+    """A folder for a store, in memory; gone after the test."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=memory))
+    yield folder / "store"
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def blob_path(store, d):

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import BUILD, Modeld, eventually
 from registry_fixtures import (CONFIG, GGUF, INDEX, LICENSE, MANIFEST, Model, Registry, blob_path,
-                               check_stored, digest, free_port, model, noise, pull, push, registry)
+                               check_stored, digest, free_port, memory, model, noise, pull, push, registry, store)
 
 MB = 1 << 20
 
@@ -33,9 +33,9 @@ def gets(registry, start, d):
 
 # ---- one model ----
 
-def test_a_model_is_stored_byte_for_byte_and_listed(registry, start, tmp_path):
+def test_a_model_is_stored_byte_for_byte_and_listed(registry, start, store):
     m = pushed(registry, "ai/small", 3 * MB + 17, 11358)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     status, events = pull(modeld, f"{registry.host}/ai/small:v1")
     assert status == 200
     assert events[-1] == {"type": "success", "message": "Model pulled successfully", "total": 0,
@@ -49,14 +49,14 @@ def test_a_model_is_stored_byte_for_byte_and_listed(registry, start, tmp_path):
         last[e["layer"]["id"]] = e["layer"]
     assert {d: x["current"] for d, x in last.items()} == {
         digest(b): len(b) for _, b in m.layers}
-    check_stored(tmp_path / "store", m, f"{registry.host}/ai/small:v1")
+    check_stored(store, m, f"{registry.host}/ai/small:v1")
     listed = modeld.http.get("/models").json()
     assert [(x["id"], x["tags"]) for x in listed] == [(m.id, [f"{registry.host}/ai/small:v1"])]
 
 
-def test_config_and_manifest_are_fetched_once_and_layers_too(registry, start, tmp_path):
+def test_config_and_manifest_are_fetched_once_and_layers_too(registry, start, store):
     m = pushed(registry, "ai/once", 2 * MB, 100, 200, 300, 400, 500)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     before = len(registry.requests())
     assert pull(modeld, f"{registry.host}/ai/once:v1")[0] == 200
     log = registry.requests()[before:]
@@ -64,9 +64,9 @@ def test_config_and_manifest_are_fetched_once_and_layers_too(registry, start, tm
     assert len({path for _, path, _, _ in log}) == len(log)
 
 
-def test_what_is_here_is_not_fetched_again(registry, start, tmp_path):
+def test_what_is_here_is_not_fetched_again(registry, start, store):
     pushed(registry, "ai/again", MB)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     ref = f"{registry.host}/ai/again:v1"
     assert pull(modeld, ref)[0] == 200
     before = len(registry.requests())
@@ -75,9 +75,9 @@ def test_what_is_here_is_not_fetched_again(registry, start, tmp_path):
     assert [(x[0], x[2]) for x in registry.requests()[before:]] == [("HEAD", 200)]
 
 
-def test_a_new_version_shares_layers_and_takes_the_tag(registry, start, tmp_path):
+def test_a_new_version_shares_layers_and_takes_the_tag(registry, start, store):
     one = pushed(registry, "ai/moves", 2 * MB, 50)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     ref = f"{registry.host}/ai/moves:v1"
     pull(modeld, ref)
     two = Model([one.layers[0], (LICENSE, b"another licence")])
@@ -86,33 +86,33 @@ def test_a_new_version_shares_layers_and_takes_the_tag(registry, start, tmp_path
     status, events = pull(modeld, ref)
     assert events[-1]["message"] == "Model pulled successfully"
     assert gets(registry, before, digest(one.layers[0][1])) == []
-    check_stored(tmp_path / "store", two, ref)
+    check_stored(store, two, ref)
     tags = {x["id"]: x.get("tags") for x in modeld.http.get("/models").json()}
     assert tags == {one.id: None, two.id: [ref]}
 
 
-def test_by_digest_and_then_without_asking_anybody(registry, start, tmp_path):
+def test_by_digest_and_then_without_asking_anybody(registry, start, store):
     m = pushed(registry, "ai/exact", MB)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     ref = f"{registry.host}/ai/exact@{m.id}"
     assert pull(modeld, ref)[1][-1]["message"] == "Model pulled successfully"
-    check_stored(tmp_path / "store", m, f"{registry.host}/ai/exact:latest")
+    check_stored(store, m, f"{registry.host}/ai/exact:latest")
     before = len(registry.requests())
     assert pull(modeld, ref)[1][-1]["message"].startswith("Using cached model")
     assert registry.requests()[before:] == []
 
 
-def test_a_layer_without_bytes_and_the_same_layer_twice(registry, start, tmp_path):
+def test_a_layer_without_bytes_and_the_same_layer_twice(registry, start, store):
     m = Model([(GGUF, noise(MB, "twice")), (LICENSE, b""), (GGUF, noise(MB, "twice"))])
     push(registry.url, "ai/odd", "v1", m)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     assert pull(modeld, f"{registry.host}/ai/odd:v1")[1][-1]["type"] == "success"
-    check_stored(tmp_path / "store", m)
+    check_stored(store, m)
 
 
-def test_text_for_clients_that_do_not_ask_for_json(registry, start, tmp_path):
+def test_text_for_clients_that_do_not_ask_for_json(registry, start, store):
     pushed(registry, "ai/text", MB)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     with modeld.http.stream("POST", "/models/create",
                             json={"from": f"{registry.host}/ai/text:v1"}) as r:
         assert r.headers["content-type"] == "text/plain"
@@ -123,10 +123,10 @@ def test_text_for_clients_that_do_not_ask_for_json(registry, start, tmp_path):
 
 # ---- errors before the first byte ----
 
-def test_errors_have_their_status(registry, start, tmp_path):
+def test_errors_have_their_status(registry, start, store):
     unknown = Model([(GGUF, b"x" * 100)], config_type="application/vnd.oci.image.config.v1+json")
     push(registry.url, "ai/image", "v1", unknown)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     host = registry.host
     for body, status, words in [
             (b"{bad", 400, "invalid request body"),
@@ -145,8 +145,8 @@ def test_errors_have_their_status(registry, start, tmp_path):
         assert r.status_code == status, (body, r.text)
         assert words in r.text
         assert r.headers["content-type"].startswith("text/plain")
-    assert not list((tmp_path / "store/blobs").rglob("*")) or \
-        [p for p in (tmp_path / "store/blobs/sha256").iterdir()] == []
+    assert not list((store / "blobs").rglob("*")) or \
+        [p for p in (store / "blobs/sha256").iterdir()] == []
     assert modeld.http.get("/models").json() == []
 
 
@@ -163,77 +163,77 @@ def entry(m, **more):
     return {"mediaType": MANIFEST, "digest": m.id, "size": len(m.manifest), **more}
 
 
-def test_an_index_with_one_manifest_is_that_model(registry, start, tmp_path):
+def test_an_index_with_one_manifest_is_that_model(registry, start, store):
     m = pushed(registry, "ai/index", MB)
     put_index(registry, "ai/index", [entry(m)])
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     assert pull(modeld, f"{registry.host}/ai/index:all")[1][-1]["type"] == "success"
-    check_stored(tmp_path / "store", m, f"{registry.host}/ai/index:all")
+    check_stored(store, m, f"{registry.host}/ai/index:all")
     assert pull(modeld, f"{registry.host}/ai/index:all")[1][-1]["message"] == \
         "Using cached model: 1.00MiB"
 
 
 def test_an_index_of_several_is_refused_in_words_or_told_apart_by_its_type(
-        registry, start, tmp_path):
+        registry, start, store):
     a, b = pushed(registry, "ai/many", MB), model(MB, seed="many-b")
     push(registry.url, "ai/many", "v2", b)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     put_index(registry, "ai/many", [entry(a), entry(b)])
     status, text = pull(modeld, f"{registry.host}/ai/many:all")
     assert status == 422 and "2 manifests" in text and "digest" in text
     put_index(registry, "ai/many", [entry(a), entry(b, artifactType=CONFIG)])
     assert pull(modeld, f"{registry.host}/ai/many:all")[0] == 200
-    check_stored(tmp_path / "store", b)
+    check_stored(store, b)
 
 
 # ---- large layers ----
 
-def test_a_large_layer_comes_in_several_ranges(registry, start, tmp_path):
+def test_a_large_layer_comes_in_several_ranges(registry, start, store):
     m = pushed(registry, "ai/large", 150 * MB, 100)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     before = len(registry.requests())
     assert pull(modeld, f"{registry.host}/ai/large:v1")[1][-1]["type"] == "success"
     got = gets(registry, before, digest(m.layers[0][1]))
     assert len(got) == 5 and all(s == 206 for s, _ in got)
     assert sum(n for _, n in got) == 150 * MB
-    check_stored(tmp_path / "store", m)
+    check_stored(store, m)
 
 
-def test_a_partial_of_docker_model_runner_is_gone_on_with(registry, start, tmp_path):
+def test_a_partial_of_docker_model_runner_is_gone_on_with(registry, start, store):
     """A plain prefix, small and large; and one of bytes that are wrong."""
     m = pushed(registry, "ai/prefix", 80 * MB, 5 * MB, 3 * MB)
-    folder = tmp_path / "store/blobs/sha256"
+    folder = store / "blobs/sha256"
     folder.mkdir(parents=True)
     there = [50 * MB + 3, 2 * MB + 1, 3 * MB]
     for (_, blob), n in zip(m.layers, there):
-        blob_path(tmp_path / "store", digest(blob) + ".incomplete").write_bytes(blob[:n])
-    modeld = start(tmp_path / "store")
+        blob_path(store, digest(blob) + ".incomplete").write_bytes(blob[:n])
+    modeld = start(store)
     before = len(registry.requests())
     assert pull(modeld, f"{registry.host}/ai/prefix:v1")[1][-1]["type"] == "success"
     for (_, blob), n in zip(m.layers, there):
         assert sum(n for _, n in gets(registry, before, digest(blob))) == len(blob) - n
-    check_stored(tmp_path / "store", m)
+    check_stored(store, m)
 
 
-def test_a_damaged_partial_is_thrown_away_and_fetched_anew(registry, start, tmp_path):
+def test_a_damaged_partial_is_thrown_away_and_fetched_anew(registry, start, store):
     m = pushed(registry, "ai/damaged", 70 * MB, 2 * MB)
-    folder = tmp_path / "store/blobs/sha256"
+    folder = store / "blobs/sha256"
     folder.mkdir(parents=True)
     for _, blob in m.layers:
         bad = blob[:MB] + b"X" + blob[MB + 1:MB + 500000]
-        blob_path(tmp_path / "store", digest(blob) + ".incomplete").write_bytes(bad)
-    modeld = start(tmp_path / "store")
+        blob_path(store, digest(blob) + ".incomplete").write_bytes(bad)
+    modeld = start(store)
     assert pull(modeld, f"{registry.host}/ai/damaged:v1")[1][-1]["type"] == "success"
-    check_stored(tmp_path / "store", m)
+    check_stored(store, m)
     assert "begins anew" in modeld.log()
 
 
 # ---- several pulls ----
 
 @pytest.mark.parametrize("n", [2, 4, 10])
-def test_parallel_pulls_of_one_model_fetch_it_once(registry, start, tmp_path, n):
+def test_parallel_pulls_of_one_model_fetch_it_once(registry, start, store, n):
     m = pushed(registry, f"ai/together{n}", 60 * MB, 1000)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     before = len(registry.requests())
     with concurrent.futures.ThreadPoolExecutor(n) as pool:
         got = list(pool.map(lambda _: pull(modeld, f"{registry.host}/ai/together{n}:v1"),
@@ -243,7 +243,7 @@ def test_parallel_pulls_of_one_model_fetch_it_once(registry, start, tmp_path, n)
         assert sum(b for _, b in gets(registry, before, digest(blob))) == len(blob)
     waiting = [e for _, events in got for e in events if e["message"].startswith("Waiting for ")]
     assert len(waiting) >= n - 2
-    check_stored(tmp_path / "store", m)
+    check_stored(store, m)
     # Both that ran were told of the same bytes.
     layer = digest(m.layers[0][1])
     told = [events for _, events in got
@@ -251,9 +251,9 @@ def test_parallel_pulls_of_one_model_fetch_it_once(registry, start, tmp_path, n)
     assert len(told) >= min(n, 2)
 
 
-def test_a_pull_that_joined_goes_on_when_the_first_leaves(registry, start, tmp_path):
+def test_a_pull_that_joined_goes_on_when_the_first_leaves(registry, start, store):
     m = pushed(registry, "ai/leaves", 200 * MB)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     ref = f"{registry.host}/ai/leaves:v1"
     with modeld.http.stream("POST", "/models/create", json={"from": ref},
                             headers={"Accept": "application/json"}) as first:
@@ -264,7 +264,7 @@ def test_a_pull_that_joined_goes_on_when_the_first_leaves(registry, start, tmp_p
             eventually(lambda: len(modeld_pulls(modeld)) >= 2 or second.done())
             first.close()
             assert second.result(60)[1][-1]["type"] == "success"
-    check_stored(tmp_path / "store", m)
+    check_stored(store, m)
 
 
 def modeld_pulls(modeld):
@@ -275,9 +275,9 @@ def modeld_pulls(modeld):
 
 
 def test_a_client_that_leaves_stops_its_pull_and_the_next_one_goes_on(
-        registry, start, tmp_path):
+        registry, start, store):
     m = pushed(registry, "ai/stops", 300 * MB)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     ref = f"{registry.host}/ai/stops:v1"
     before = len(registry.requests())
     with modeld.http.stream("POST", "/models/create", json={"from": ref},
@@ -285,7 +285,7 @@ def test_a_client_that_leaves_stops_its_pull_and_the_next_one_goes_on(
         for line in r.iter_lines():
             if json.loads(line)["layer"]["current"] > 40 * MB:
                 break
-    folder = tmp_path / "store/blobs/sha256"
+    folder = store / "blobs/sha256"
     sizes = [0]
 
     def is_still():
@@ -295,18 +295,18 @@ def test_a_client_that_leaves_stops_its_pull_and_the_next_one_goes_on(
     eventually(is_still)
     assert sizes[-1] * 512 < 300 * MB
     assert pull(modeld, ref)[1][-1]["type"] == "success"
-    check_stored(tmp_path / "store", m)
+    check_stored(store, m)
     total = sum(n for _, n in gets(registry, before, digest(m.layers[0][1])))
     assert total <= 300 * MB + 32 * MB
 
 
-def test_a_delete_does_not_take_what_a_pull_relies_on(registry, start, tmp_path):
+def test_a_delete_does_not_take_what_a_pull_relies_on(registry, start, store):
     shared = noise(MB, "shared")
     old = Model([(GGUF, shared), (LICENSE, b"old")])
     new = Model([(GGUF, shared), (LICENSE, b"new"), (GGUF, noise(250 * MB, "large"))])
     push(registry.url, "ai/share", "old", old)
     push(registry.url, "ai/share", "new", new)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     pull(modeld, f"{registry.host}/ai/share:old")
     with modeld.http.stream("POST", "/models/create", json={"from": f"{registry.host}/ai/share:new"},
                             headers={"Accept": "application/json"}) as r:
@@ -314,34 +314,33 @@ def test_a_delete_does_not_take_what_a_pull_relies_on(registry, start, tmp_path)
         next(lines)
         gone = httpx.delete(f"{modeld.url}/models/{registry.host}/ai/share:old")
         assert gone.status_code == 200 and {"Deleted": old.id} in gone.json()
-        assert blob_path(tmp_path / "store", digest(shared)).exists()
+        assert blob_path(store, digest(shared)).exists()
         events = [json.loads(line) for line in lines]
     assert events[-1]["message"] == "Model pulled successfully", events[-1]
-    check_stored(tmp_path / "store", new)
+    check_stored(store, new)
     # And what nobody relies on any more went, when the pull was over.
-    assert not blob_path(tmp_path / "store", digest(b"old")).exists()
+    assert not blob_path(store, digest(b"old")).exists()
 
 
 def test_a_pull_that_ends_early_leaves_no_blob_that_a_delete_wanted_gone(
-        registry, start, tmp_path):
+        registry, start, store):
     shared = noise(MB, "shared2")
     old = Model([(GGUF, shared), (LICENSE, b"old2")])
     new = Model([(GGUF, shared), (GGUF, noise(400 * MB, "large2"))])
     push(registry.url, "ai/share2", "old", old)
     push(registry.url, "ai/share2", "new", new)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     pull(modeld, f"{registry.host}/ai/share2:old")
     with modeld.http.stream("POST", "/models/create",
                             json={"from": f"{registry.host}/ai/share2:new"},
                             headers={"Accept": "application/json"}) as r:
         next(r.iter_lines())
         assert httpx.delete(f"{modeld.url}/models/{registry.host}/ai/share2:old").status_code == 200
-    eventually(lambda: not blob_path(tmp_path / "store", digest(shared)).exists())
+    eventually(lambda: not blob_path(store, digest(shared)).exists())
 
 
-def test_others_are_answered_quickly_during_four_pulls(registry, start, models_store, tmp_path):
+def test_others_are_answered_quickly_during_four_pulls(registry, start, models_store, store):
     """List, inspect and a question to the store while four pulls run or wait."""
-    store = tmp_path / "store"
     shutil.copytree(models_store, store)
     for i in range(4):
         pushed(registry, f"ai/busy{i}", 200 * MB, 5 * MB)
@@ -373,13 +372,12 @@ def test_others_are_answered_quickly_during_four_pulls(registry, start, models_s
 
 # ---- killed, full, offline ----
 
-def test_a_kill_costs_little_and_the_next_pull_goes_on(registry, start, tmp_path):
+def test_a_kill_costs_little_and_the_next_pull_goes_on(registry, start, store):
     """Ten kills at points spread over a pull of 1 GB: what is fetched again is less than a
     chunk each time, and the result is right."""
     size = 1 << 30
     m = pushed(registry, "ai/killed", size, 7 * MB)
     ref = f"{registry.host}/ai/killed:v1"
-    store = tmp_path / "store"
     before = len(registry.requests())
     for i in range(10):
         modeld = start(store)
@@ -445,10 +443,10 @@ def test_a_full_disk_is_told_before_and_in_the_middle(registry, start, tmp_path)
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_model_that_is_here_is_used_when_its_registry_is_away(tmp_path, start):
-    r = Registry(tmp_path / "registry")
+def test_a_model_that_is_here_is_used_when_its_registry_is_away(store, start):
+    r = Registry(store.parent / "registry")
     pushed(r, "ai/away", MB)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     pull(modeld, f"{r.host}/ai/away:v1")
     r.stop()
     began = time.monotonic()
@@ -459,10 +457,10 @@ def test_a_model_that_is_here_is_used_when_its_registry_is_away(tmp_path, start)
     assert pull(modeld, f"{r.host}/ai/other:v1")[0] == 500
 
 
-def test_a_registry_that_restarts_is_waited_for(tmp_path, start):
-    r = Registry(tmp_path / "registry")
+def test_a_registry_that_restarts_is_waited_for(store, start):
+    r = Registry(store.parent / "registry")
     m = pushed(r, "ai/restarts", 300 * MB)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     with modeld.http.stream("POST", "/models/create", json={"from": f"{r.host}/ai/restarts:v1"},
                             headers={"Accept": "application/json"}) as stream:
         lines = stream.iter_lines()
@@ -474,13 +472,13 @@ def test_a_registry_that_restarts_is_waited_for(tmp_path, start):
                                          stdout=log, stderr=log)
         events = [json.loads(line) for line in lines]
     assert events[-1]["type"] == "success", events[-1]
-    check_stored(tmp_path / "store", m)
+    check_stored(store, m)
     r.stop()
 
 
-def test_sigterm_ends_a_pull_at_once_with_a_line_that_says_so(registry, start, tmp_path):
+def test_sigterm_ends_a_pull_at_once_with_a_line_that_says_so(registry, start, store):
     pushed(registry, "ai/term", 400 * MB)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     with modeld.http.stream("POST", "/models/create", json={"from": f"{registry.host}/ai/term:v1"},
                             headers={"Accept": "application/json"}) as r:
         lines = r.iter_lines()
@@ -493,9 +491,9 @@ def test_sigterm_ends_a_pull_at_once_with_a_line_that_says_so(registry, start, t
     assert time.monotonic() - began < 5
 
 
-def test_nothing_of_libcurl_is_loaded_before_the_first_pull(registry, start, tmp_path):
+def test_nothing_of_libcurl_is_loaded_before_the_first_pull(registry, start, store):
     pushed(registry, "ai/lazy", 1000)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     maps = pathlib.Path(f"/proc/{modeld.process.pid}/maps")
     assert "libcurl" not in maps.read_text()
     pull(modeld, f"{registry.host}/ai/lazy:v1")
@@ -510,24 +508,24 @@ def cli(modeld, *args, **kw):
                           stdin=subprocess.DEVNULL, **kw)
 
 
-def test_the_command_pulls_and_shows_how_far_it_is(registry, start, tmp_path):
+def test_the_command_pulls_and_shows_how_far_it_is(registry, start, store):
     m = pushed(registry, "ai/cli", 20 * MB, 3000)
-    modeld = start(tmp_path / "store")
+    modeld = start(store)
     r = cli(modeld, "pull", f"{registry.host}/ai/cli:v1")
     assert r.returncode == 0, r.stderr
     lines = r.stdout.splitlines()
     assert lines[-1] == "Model pulled successfully"
     assert lines[-2] == "Downloaded 20.97MB of 20.97MB"
-    check_stored(tmp_path / "store", m)
+    check_stored(store, m)
     r = cli(modeld, "pull", f"{registry.host}/ai/cli:nope")
     assert r.returncode == 1 and r.stdout == ""
     assert r.stderr.startswith(f"docker-model: pull {registry.host}/ai/cli:nope: Model not found")
     assert r.stderr.count("\n") == 1
 
 
-def test_run_pulls_what_is_missing(registry, start, fake_engine, tmp_path):
+def test_run_pulls_what_is_missing(registry, start, fake_engine, store):
     pushed(registry, "ai/run", MB)
-    modeld = start(tmp_path / "store", llama=fake_engine)
+    modeld = start(store, llama=fake_engine)
     r = cli(modeld, "run", f"{registry.host}/ai/run:v1", "hi")
     assert f"Unable to find model '{registry.host}/ai/run:v1' locally" in r.stderr
     assert "Model pulled successfully" in r.stderr
