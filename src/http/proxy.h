@@ -37,11 +37,11 @@ struct proxy_fns {
 
 /* Forwards the exchange's own method and end-to-end fields, less Host,
  * Authorization, X-Api-Key, Api-Key, Cookie, Origin, Accept-Encoding and
- * Modeld-*. Of `ask`: `path` (with its query) replaces the target, `fields` are added, `body` is sent
- * (borrowed; the exchange's arena is a good place), `host` and
- * `first_byte_limit_ms` hold. Of the answer, Date, Server and Access-Control-*
- * stay behind: those are for us to say. Fields that the handler added to the
- * exchange before are sent too. */
+ * Modeld-*. Of `ask`: `path` (with its query) replaces the target, `fields` are
+ * added, `body` is sent (borrowed; the exchange's arena is a good place),
+ * `host` and `first_byte_limit_ms` hold. Of the answer, Date, Server and
+ * Access-Control-* stay behind: those are for us to say. Fields that the
+ * handler added to the exchange before are sent too. */
 void proxy_start(struct http_exchange *x, struct http_pool *to,
 		 const struct http_request *ask, const struct proxy_fns *fns,
 		 void *ctx);
