@@ -272,6 +272,82 @@ static void what_waited_goes_when_the_peer_reads(void **state)
 	assert_int_equal(p->n_ended, 0);
 }
 
+/* One byte a read, as '+' after each byte that a descriptor came with. */
+static void read_marked(struct place *p, struct buf *out)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	char c;
+	for (;;) {
+		struct iovec v = { &c, 1 };
+		struct msghdr m = { .msg_iov = &v,
+				    .msg_iovlen = 1,
+				    .msg_control = control.bytes,
+				    .msg_controllen = sizeof control.bytes };
+		if (recvmsg(p->other, &m, MSG_DONTWAIT) <= 0)
+			return;
+		assert_int_equal(buf_put(out, &c, 1), 0);
+		struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+		if (!h)
+			continue;
+		int fd;
+		memcpy(&fd, CMSG_DATA(h), sizeof fd);
+		close(fd);
+		assert_int_equal(buf_put(out, "+", 1), 0);
+	}
+}
+
+static void a_descriptor_leaves_with_the_first_byte_of_its_line(void **state)
+{
+	struct place *p = *state;
+	auto_buf struct buf got;
+	buf_init(&got, 1u << 20);
+	fdlink_send(p->link, STR("one"));
+	fdlink_send_fd(p->link, STR("two"), dup(0));
+	fdlink_send_fd(p->link, STR("three"), dup(0));
+	turn(p);
+	read_marked(p, &got);
+	assert_string_equal(got.p, "one\nt+wo\nt+hree\n");
+}
+
+static void a_descriptor_that_waited_leaves_with_its_line(void **state)
+{
+	struct place *p = *state;
+	auto_buf struct buf got;
+	char line[1024];
+	buf_init(&got, 1u << 20);
+	memset(line, 'x', sizeof line);
+	/* More than the kernel takes. */
+	for (int i = 0; i < 300; i++)
+		fdlink_send(p->link, (struct str){ line, sizeof line - 1 });
+	fdlink_send_fd(p->link, STR("two"), dup(0));
+	fdlink_send(p->link, STR("and"));
+	fdlink_send_fd(p->link, STR("three"), dup(0));
+	for (int i = 0; i < 10000 && (!got.n || !strstr(got.p, "hree\n"));
+	     i++) {
+		read_marked(p, &got);
+		turn(p);
+	}
+	assert_non_null(strstr(got.p, "x\nt+wo\nand\nt+hree\n"));
+	assert_ptr_equal(strchr(got.p, '+'), strstr(got.p, "+wo"));
+}
+
+static void descriptors_that_never_leave_are_closed(void **state)
+{
+	struct place *p = *state;
+	char line[1024];
+	memset(line, 'x', sizeof line);
+	for (int i = 0; i < 250; i++)
+		fdlink_send(p->link, (struct str){ line, sizeof line - 1 });
+	for (int i = 0; i < LIMIT_HELPER_FDS + 1; i++)
+		fdlink_send_fd(p->link, STR("x"), dup(0));
+	/* One too many ended it; the fixture counts descriptors at the end. */
+	turn(p);
+	assert_int_equal(p->n_ended, 1);
+}
+
 static void a_flood_is_read_piece_by_piece(void **state)
 {
 	struct place *p = *state;
@@ -353,6 +429,9 @@ int main(void)
 		ROW(what_is_sent_arrives),
 		ROW(a_peer_that_does_not_read_ends_it),
 		ROW(what_waited_goes_when_the_peer_reads),
+		ROW(a_descriptor_leaves_with_the_first_byte_of_its_line),
+		ROW(a_descriptor_that_waited_leaves_with_its_line),
+		ROW(descriptors_that_never_leave_are_closed),
 		ROW(a_flood_is_read_piece_by_piece),
 		ROW(only_the_right_user_is_believed),
 		ROW(an_absent_peer_is_told_apart),
