@@ -136,6 +136,17 @@ static int refuse(const struct key *k, struct str name, struct err *e)
 	return -1;
 }
 
+int allowed_all(const struct http_exchange *x, struct err *e)
+{
+	const struct key *k = api_key(x);
+	if (!k || !keys_what(k)->models)
+		return 0;
+	return err_set(e, ERR_FORBIDDEN,
+		       "the API key '%s' is for some models, and this is about "
+		       "all of them",
+		       keys_what(k)->name);
+}
+
 int allowed_check(struct api *api, struct http_exchange *x, struct str name,
 		  const struct catalog_model *m, struct err *e)
 {

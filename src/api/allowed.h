@@ -23,7 +23,10 @@ struct allowed allowed_copy(const struct allowed *from, struct arena *a);
 bool allowed_model(const struct allowed *by, const struct catalog_model *m);
 bool allowed_name(const struct allowed *by, struct str name);
 
-/* For handlers: may the caller use this model (`m` NULL: the store has none of
+/* For handlers of what concerns every model: may the caller use all of them?
+ * -1 is ERR_FORBIDDEN. */
+must_use int allowed_all(const struct http_exchange *x, struct err *e);
+/* May the caller use this model (`m` NULL: the store has none of
  * this name)? -1 is ERR_FORBIDDEN and says which ones he may use. */
 must_use int allowed_check(struct api *api, struct http_exchange *x,
 			   struct str name, const struct catalog_model *m,

@@ -1,5 +1,4 @@
 #include "api/allowed.h"
-#include "api/keys.h"
 #include "api/recorder.h"
 #include "api/reply.h"
 #include "api/routes.h"
@@ -190,17 +189,6 @@ static int unload_named(struct api *api, struct http_exchange *x,
 	return 0;
 }
 
-/* Who may use only some models must name those that he means. */
-static int check_all(const struct http_exchange *x, struct err *e)
-{
-	const struct key *k = api_key(x);
-	if (!k || !keys_what(k)->models)
-		return 0;
-	return err_set(e, ERR_FORBIDDEN,
-		       "the API key '%s' may not unload all models; name them",
-		       keys_what(k)->name);
-}
-
 static void on_unload_body(void *ctx, struct str body)
 {
 	struct unload *u = ctx;
@@ -211,7 +199,7 @@ static void on_unload_body(void *ctx, struct str body)
 	size_t n = 0;
 	if (json_parse(body, &ask, &e) || json_get_bool(ask, "all", &all, &e) ||
 	    json_get_str(ask, "backend", &engine, &e) ||
-	    (all && check_all(u->x, &e)) ||
+	    (all && allowed_all(u->x, &e)) ||
 	    (!all && unload_named(u->api, u->x, json_object_get(ask, "models"),
 				  engine, &n, &e))) {
 		reply_text_error(u->x, &e);

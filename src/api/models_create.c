@@ -2,7 +2,7 @@
  * far it is: JSON, an event a line, or (Docker Model Runner's way with clients
  * that do not ask for exactly application/json) the same lines HTML-escaped.
  * Until the first of them a failure has a status; then it is a line. */
-#include "api/api.h"
+#include "api/allowed.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "base/limits.h"
@@ -209,10 +209,12 @@ static void on_request(void *ctx, struct str body)
 	struct asked *a = ctx;
 	struct http_exchange *x = a->x;
 	struct ref ref;
+	char name[REF_TEXT_BYTES];
 	auto_free char *bearer = NULL;
 	struct err e;
 	const struct http_field *accept = head_find(exchange_head(x), "Accept");
-	if (read_request(a->api, body, &ref, &bearer, &e)) {
+	if (read_request(a->api, body, &ref, &bearer, &e) ||
+	    allowed_check(a->api, x, str_of(ref_text(&ref, name)), NULL, &e)) {
 		reply_text_error(x, &e);
 		return;
 	}

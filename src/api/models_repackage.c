@@ -1,5 +1,5 @@
 /* POST /models/NAME/repackage {"target":"NAME","context_size":N} */
-#include "api/api.h"
+#include "api/allowed.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/work.h"
@@ -85,6 +85,8 @@ static int parse(struct asking *ask, struct str body, struct repackaging *r,
 				 "'%.*s' is an id; a model cannot have one for "
 				 "a name",
 				 STR_ARG(str_head(target, 100)));
+	if (allowed_check(ask->api, ask->x, target, NULL, e))
+		return -1;
 	r->target_name = str_dup(target);
 	r->tag = xstrdup(ref_text(&ref, canonical));
 	return 0;
@@ -95,6 +97,9 @@ static int find(struct asking *ask, struct digest *out, struct err *e)
 	const struct catalog_model *m;
 	int got = catalog_find(ask->api->catalog, ask->name, CATALOG_STRICT,
 			       exchange_arena(ask->x), &m, e);
+	if (got >= 0 &&
+	    allowed_check(ask->api, ask->x, ask->name, got == 0 ? m : NULL, e))
+		return -1;
 	if (got == CATALOG_ABSENT)
 		return err_set(e, ERR_NOT_FOUND,
 			       "get model '\"%.*s\"': model not found",

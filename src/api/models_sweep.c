@@ -1,6 +1,6 @@
 /* POST /models/prune and DELETE /models/purge: what leaves the store is told,
  * and leaves memory too. */
-#include "api/api.h"
+#include "api/allowed.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/work.h"
@@ -64,6 +64,11 @@ static void fini(struct work *w)
 
 static void start(struct api *api, struct http_exchange *x, bool all)
 {
+	struct err e;
+	if (allowed_all(x, &e)) {
+		reply_text_error(x, &e);
+		return;
+	}
 	struct sweeping *s = xcalloc(1, sizeof *s);
 	s->all = all;
 	s->work.fini = fini;

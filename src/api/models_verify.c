@@ -5,7 +5,7 @@
  *   {"digest":"sha256:...","bytes":123}
  *   {"digest":"sha256:...","bytes":5,"problem":"it has changed: ..."}
  *   {"files":7,"of":7,"bytes":1234,"bad":1} */
-#include "api/api.h"
+#include "api/allowed.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "io/job.h"
@@ -127,8 +127,13 @@ static const struct exchange_fns exchange_fns = { .on_gone = on_gone,
 void models_verify(void *app, struct http_exchange *x,
 		   const struct route_match *m)
 {
-	struct verifying *v = xcalloc(1, sizeof *v);
+	struct err e;
 	(void)m;
+	if (allowed_all(x, &e)) {
+		reply_text_error(x, &e);
+		return;
+	}
+	struct verifying *v = xcalloc(1, sizeof *v);
 	v->api = app;
 	v->x = x;
 	exchange_set_fns(x, &exchange_fns, v);

@@ -38,7 +38,7 @@ static void a_whole_key_is_read(void **state)
 	assert_int_equal(f.n, 1);
 	const struct keyfile_key *k = f.keys;
 	assert_string_equal(k->name, "ci");
-	assert_memory_equal(k->hash.hex, HASH + 7, 64);
+	assert_memory_equal(k->hash.hex, &HASH[7], 64);
 	assert_int_equal(k->classes, KEYFILE_INFER | KEYFILE_MANAGE);
 	assert_string_equal(k->models[0], "ai/*");
 	assert_string_equal(k->models[1], "x");

@@ -43,6 +43,12 @@ def eventually(check, seconds=10):
         time.sleep(0.01)
 
 
+def is_sanitized():
+    """Is this a build whose memory and pace say nothing about ours?"""
+    cache = (BUILD / "CMakeCache.txt").read_text()
+    return bool(re.search(r"^SANITIZE:STRING=.", cache, re.M))
+
+
 class Modeld:
     """A running daemon; stop() ends it and checks that it ended well."""
 

@@ -49,8 +49,8 @@ class Way:
             transport=httpx.HTTPTransport(uds=str(uds)) if uds else None)
 
     def may(self, method, path):
-        """'+' let in, '-' refused, '?' asked for a key. Nothing is changed by it: the bodies
-        are empty and the model is not there."""
+        """'+' let in, '-' refused, '?' asked for a key. The bodies are
+        empty and the model is not there; the store, which a purge empties, is the test's."""
         r = self.http.request(method, path)
         if r.status_code == 401:
             assert r.headers["www-authenticate"].startswith("Bearer ")

@@ -10,7 +10,7 @@ import threading
 import httpx
 import pytest
 
-from conftest import BUILD, EMBED, TEXT, eventually
+from conftest import BUILD, EMBED, TEXT, eventually, is_sanitized
 from helper_fixtures import helper, listener  # noqa: F401
 
 CHAT = "/engines/v1/chat/completions"
@@ -148,7 +148,8 @@ def test_memory_is_bounded_by_bytes(begin):
     assert got and all(len(r["request"]) < 1.1 * 2**20 for r in got)
     assert got[-1]["request"].endswith(" bytes]") and "...[truncated " in got[-1]["response"]
     assert sum(len(r["request"]) + len(r["response"]) for r in got) < 17 * 2**20
-    assert m.rss_kib() - before < 150 * 1024  # bodies under way, then printed once
+    if not is_sanitized():
+        assert m.rss_kib() - before < 150 * 1024  # bodies under way, then printed once
 
 
 # ---- as events ----
@@ -239,7 +240,7 @@ def test_followers_are_counted_and_let_go_at_the_end(begin):
         f.thread.join(10)
         assert not f.thread.is_alive()
         f.client.close()
-    m.stop()
+    assert m.process.wait(20) == 0
 
 
 # ---- who may see it ----
