@@ -135,21 +135,22 @@ static int check(struct err *e)
 int guard_put(const struct guard_rules *r, struct err *e)
 {
 	auto_buf struct buf text;
-	struct err why;
+	struct err why, ignored;
 	buf_init(&text, LIMIT_GUARD_BYTES);
 	guard_text(r, &text);
 	if (run(text.p, &why) == 0)
 		return 0;
-	if (guard_iptables_put(r, e) == 0) {
-		log_warn("the rules stand in iptables, since nftables does not "
-			 "take them error=\"%s\"",
-			 why.msg);
-		return 0;
-	}
-	return err_wrap(e,
-			"firewall rules of modeld: %s; and iptables in its "
-			"place",
-			why.msg);
+	if (guard_iptables_put(r, e))
+		return err_wrap(e,
+				"firewall rules of modeld: %s; and iptables in "
+				"its place",
+				why.msg);
+	/* Without nftables that is what is meant to be. */
+	log_write(check(&ignored) ? LOG_DEBUG : LOG_WARN,
+		  "the rules stand in iptables, since nftables does not take "
+		  "them error=\"%s\"",
+		  why.msg);
+	return 0;
 }
 
 int guard_remove(struct err *e)

@@ -32,15 +32,16 @@ class Net:
         self.log = self.folder / "listen.log"
         self.said = self.folder / "said"
         self.listen = self.peer = None
+        self.program = MODELD_DOCKER
 
     def up(self):
-        return self.h.run(MODELD_DOCKER, "net", "up", *self.args)
+        return self.h.run(self.program, "net", "up", *self.args)
 
     def down(self):
-        return self.h.run(MODELD_DOCKER, "net", "down", *self.args)
+        return self.h.run(self.program, "net", "down", *self.args)
 
     def start_listen(self, *args):
-        self.listen = self.h.ready(MODELD_DOCKER, "listen", "--log-level", "debug", *self.args,
+        self.listen = self.h.ready(self.program, "listen", "--log-level", "debug", *self.args,
                                    *args, log=self.log)
 
     def start_peer(self, *prefix, port=PORT):
@@ -71,7 +72,9 @@ class Net:
     def stop(self, *children):
         for child in children or (self.peer, self.listen):
             if child.poll() is None:
-                self.h.stop(child, signal.SIGKILL if child is self.peer else signal.SIGTERM)
+                status = self.h.stop(child, signal.SIGKILL if child is self.peer
+                                     else signal.SIGTERM)
+                assert child is self.peer or status == 0, self.log.read_text()
 
     def get(self, *prefix, url=URL, seconds=5, check=True):
         """The stand-in's answer to a wget by whatever `prefix` starts."""
@@ -523,6 +526,50 @@ def test_an_internal_network_that_the_settings_open_comes_by_its_gateway(fresh_n
     assert not n.connects("docker", "run", "--rm", "--network", "bridge", "bb",
                           url=f"http://{gateways['inner']}/")
     n.stop()
+
+
+# ---- a kernel without nftables ----
+
+NO_NFT = r"""
+int nft_run_cmd_from_buffer(void *nft, const char *text);
+int nft_run_cmd_from_buffer(void *nft, const char *text) { return nft != text; }
+"""
+
+
+def test_without_nftables_iptables_does_the_same(fresh_net, tmp_path):
+    """nftables is taken away from our programs alone, so Docker's rules are another kind."""
+    n, h = fresh_net, fresh_net.h
+    (tmp_path / "no.c").write_text(NO_NFT)
+    library = tmp_path / "no.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "no.c"], check=True)
+    program = tmp_path / "modeld-docker"
+    program.write_text(f'#!/bin/sh\nexec env LD_PRELOAD={library} '
+                       f'ASAN_OPTIONS=verify_asan_link_order=0 {MODELD_DOCKER} "$@"\n')
+    program.chmod(0o755)
+    h.docker("network", "create", "-o", "com.docker.network.bridge.name=mybridge0",
+             "-o", "com.docker.network.bridge.enable_ip_masquerade=false", "custom")
+    # Loads the tables, which stay when they are empty.
+    h.sh("for t in raw nat filter; do iptables-legacy -t $t -S; ip6tables-legacy -t $t -S; done")
+
+    def look():
+        legacy = h.sh("iptables-legacy-save; ip6tables-legacy-save")
+        return h.snapshot() + re.sub(r"^#.*\n|\[.*\]", "", legacy, flags=re.M)
+    before = look()
+    n.program = program
+    n.start()
+    assert "MODELD-GUARD" in h.sh("iptables-legacy -t raw -S")
+    assert "modeld" not in h.sh("nft list tables")
+    for network in "bridge", "custom":
+        assert n.run("--network", network, "--name", "cc")["who"]["name"] == "cc"
+    guest = h.lan("guest", "198.18.6")
+    h.sh("""iptables -P FORWARD ACCEPT; iptables -I FORWARD -j ACCEPT
+        iptables -t nat -I POSTROUTING -s 198.18.6.0/24 -j MASQUERADE""")
+    assert not n.connects(*guest)
+    h.sh("""iptables -D FORWARD -j ACCEPT; ip netns del guest
+        iptables -t nat -D POSTROUTING -s 198.18.6.0/24 -j MASQUERADE""")
+    n.stop()
+    n.down()
+    assert look().splitlines() == before.splitlines()
 
 
 # ---- undo (test 21) ----
