@@ -41,10 +41,8 @@ def free_port():
 def noise(size, seed):
     """Bytes that no two models share, made quickly."""
     block = hashlib.shake_256(str(seed).encode()).digest(1 << 20)
-    out = bytearray()
-    for i in range(0, size, 1 << 20):
-        out += i.to_bytes(8, "big") + block[8:]
-    return bytes(out[:size])
+    whole = b"".join(i.to_bytes(8, "big") + block[8:] for i in range(size >> 20))
+    return whole + block[:size & ((1 << 20) - 1)]
 
 
 class Model:
@@ -52,21 +50,23 @@ class Model:
 
     def __init__(self, layers, config_type=CONFIG, size="1.00MiB"):
         self.layers = layers
+        names = [digest(b) for _, b in layers]
         self.config = json.dumps({
             "config": {"format": "gguf", "quantization": "Unknown", "parameters": "183",
                        "architecture": "llama", "size": size},
             "descriptor": {"created": "2026-01-02T03:04:05Z"},
-            "rootfs": {"type": "rootfs", "diff_ids": [digest(b) for _, b in layers]}}).encode()
+            "rootfs": {"type": "rootfs", "diff_ids": names}}).encode()
         self.manifest = json.dumps({
             "schemaVersion": 2, "mediaType": MANIFEST,
             "config": {"mediaType": config_type, "size": len(self.config),
                        "digest": digest(self.config)},
-            "layers": [{"mediaType": t, "size": len(b), "digest": digest(b)}
-                       for t, b in layers]}, separators=(",", ":")).encode()
+            "layers": [{"mediaType": t, "size": len(b), "digest": d}
+                       for (t, b), d in zip(layers, names)]}, separators=(",", ":")).encode()
         self.id = digest(self.manifest)
+        self.names = names + [digest(self.config)]
 
     def blobs(self):
-        return [self.config] + [b for _, b in self.layers]
+        return [b for _, b in self.layers] + [self.config]
 
 
 def model(*sizes, seed=0):
@@ -74,14 +74,20 @@ def model(*sizes, seed=0):
                   for i, n in enumerate(sizes)])
 
 
+def pieces(blob):
+    for i in range(0, len(blob), 1 << 20):
+        yield blob[i:i + (1 << 20)]
+
+
 def push(url, name, tag, m, **client):
     """As `docker push` does it: blobs, then the manifest."""
     with httpx.Client(base_url=url, timeout=60, trust_env=False, **client) as c:
-        for blob in m.blobs():
+        for blob, d in zip(m.blobs(), m.names):
             r = c.post(f"/v2/{name}/blobs/uploads/")
             assert r.status_code == 202, r.text
             at = r.headers["location"]
-            r = c.put(at + ("&" if "?" in at else "?") + "digest=" + digest(blob), content=blob)
+            r = c.put(at + ("&" if "?" in at else "?") + "digest=" + d, content=pieces(blob),
+                      headers={"Content-Length": str(len(blob))})
             assert r.status_code == 201, r.text
         r = c.put(f"/v2/{name}/manifests/{tag}", content=m.manifest,
                   headers={"Content-Type": MANIFEST})
@@ -156,14 +162,17 @@ def blob_path(store, d):
 
 def check_stored(store, m, tag=None):
     """All of the model is in the store, byte for byte, and nothing is left over."""
-    for blob in m.blobs():
-        assert blob_path(store, digest(blob)).read_bytes() == blob
+    for blob, d in zip(m.blobs(), m.names):
+        with open(blob_path(store, d), "rb") as f:
+            for piece in pieces(blob):
+                assert f.read(len(piece)) == piece
+            assert not f.read(1)
     hexes = m.id.split(":")[1]
     assert (pathlib.Path(store) / "manifests/sha256" / hexes).read_bytes() == m.manifest
     index = json.loads((pathlib.Path(store) / "models.json").read_text())
     found = [e for e in index["models"] or [] if e["id"] == m.id]
     assert len(found) == 1
-    assert found[0]["files"] == [digest(b) for _, b in m.layers] + [digest(m.config)]
+    assert found[0]["files"] == m.names
     if tag:
         assert tag in found[0]["tags"]
     assert not list(pathlib.Path(store).rglob("*.incomplete"))

@@ -193,7 +193,7 @@ def test_a_large_layer_comes_in_several_ranges(registry, start, store):
     modeld = start(store)
     before = len(registry.requests())
     assert pull(modeld, f"{registry.host}/ai/large:v1")[1][-1]["type"] == "success"
-    got = gets(registry, before, digest(m.layers[0][1]))
+    got = gets(registry, before, m.names[0])
     assert len(got) == 5 and all(s == 206 for s, _ in got)
     assert sum(n for _, n in got) == 150 * MB
     check_stored(store, m)
@@ -245,7 +245,7 @@ def test_parallel_pulls_of_one_model_fetch_it_once(registry, start, store, n):
     assert len(waiting) >= n - 2
     check_stored(store, m)
     # Both that ran were told of the same bytes.
-    layer = digest(m.layers[0][1])
+    layer = m.names[0]
     told = [events for _, events in got
             if any(e["layer"].get("id") == layer for e in events)]
     assert len(told) >= min(n, 2)
@@ -296,7 +296,7 @@ def test_a_client_that_leaves_stops_its_pull_and_the_next_one_goes_on(
     assert sizes[-1] * 512 < 300 * MB
     assert pull(modeld, ref)[1][-1]["type"] == "success"
     check_stored(store, m)
-    total = sum(n for _, n in gets(registry, before, digest(m.layers[0][1])))
+    total = sum(n for _, n in gets(registry, before, m.names[0]))
     assert total <= 300 * MB + 32 * MB
 
 
@@ -398,7 +398,7 @@ def test_a_kill_costs_little_and_the_next_pull_goes_on(registry, start, store):
     modeld = start(store)
     assert pull(modeld, ref)[1][-1]["type"] == "success"
     check_stored(store, m)
-    total = sum(n for _, n in gets(registry, before, digest(m.layers[0][1])))
+    total = sum(n for _, n in gets(registry, before, m.names[0]))
     # The log counts what the registry wrote into sockets, read or not.
     again = total - size
     print(f"fetched again: {again / MB:.1f} MB in 10 kills; there before the last: {there}")
