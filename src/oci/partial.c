@@ -100,6 +100,8 @@ static int open_map(struct partial *p, int flags, struct err *e)
 			O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0644);
 	if (p->map < 0)
 		return err_sys(e, "open %s/%s", p->folder->path, p->map_path);
+	/* Says to who tidies up that it is in use, as the data's lock does. */
+	flock(p->map, LOCK_EX | LOCK_NB);
 	return 0;
 }
 
