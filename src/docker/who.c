@@ -204,16 +204,18 @@ void who_ask(struct who *w, const struct in6_addr *address, who_fn fn,
 		return;
 	}
 	struct question *q = xcalloc(1, sizeof *q);
-	/* A list that is fresh does not have it. */
+	/* A list that is fresh does not have it, and for one that is old the
+	 * caller would wait: its network tells the same. */
+	bool asks_network = w->is_fresh || networks_find(w->networks, address);
 	*q = (struct question){ .address = *address,
 				.asked = w->reads,
-				.waits = w->is_fresh ? FOR_NETWORK : FOR_LIST,
+				.waits = asks_network ? FOR_NETWORK : FOR_LIST,
 				.fn = fn,
 				.ctx = ctx,
 				.id = id };
 	list_push_back(&w->waiting, &q->link);
 	w->n_waiting++;
-	if (w->is_fresh)
+	if (asks_network)
 		ask_network(w);
 	else
 		read_soon(w);

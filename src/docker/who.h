@@ -1,9 +1,10 @@
 /* who.h - asks which container has an address, and remembers.
  *
  * The Engine's list of running containers is kept until an event says that it
- * is old; it is read at most once in LIMIT_WHO_PACE_MS. A container that is
- * just being started may call before it counts as running: for an address that
- * is not in the list its network is asked. What is said is no older than the
+ * is old; it is read at most once in LIMIT_WHO_PACE_MS. For an address that is
+ * not in it, or while it is old, the address's network is asked, one question
+ * at a time: that knows also a container that is just being started, which may
+ * call before it counts as running. What is said is no older than the
  * question. */
 #pragma once
 #include "docker/containers.h"
