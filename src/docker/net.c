@@ -92,18 +92,24 @@ static void look_at_ipv6(struct net *n)
 	n->ends.has6 = false;
 }
 
-/* The namespace is ours, whatever the kernel's default for it was. */
+static int switch_ipv6_on(struct err *e)
+{
+	auto_close int fd = open("/proc/sys/net/ipv6/conf/" INNER
+				 "/disable_ipv6",
+				 O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		return err_sys(e, "allow IPv6 in the namespace");
+	return 0;
+}
+
+/* The namespace is ours, whatever the kernel's default for it was. Looked at
+ * first: a service may be kept from writing there. */
 static int allow_inner_ipv6(struct net *n, struct err *e)
 {
 	int back;
 	if (netns_enter(n->ns, &back, e))
 		return -1;
-	auto_close int fd =
-		open("/proc/sys/net/ipv6/conf/" INNER "/disable_ipv6",
-		     O_WRONLY | O_CLOEXEC);
-	int r = fd < 0 || write(fd, "0", 1) != 1
-			? err_sys(e, "allow IPv6 in the namespace")
-			: 0;
+	int r = is_ipv6_off(INNER) ? switch_ipv6_on(e) : 0;
 	netns_leave(back);
 	return r;
 }
