@@ -87,16 +87,16 @@ static void look_at_ipv6(struct net *n)
 	const char *device = n->link.index ? n->setup->device : "default";
 	if (!n->ends.has6 || !is_ipv6_off(device))
 		return;
-	log_info("IPv6 is off on this host, so containers with only IPv6 are "
-		 "left out");
+	log_debug("IPv6 is off on this host, so containers with only IPv6 are "
+		  "left out");
 	n->ends.has6 = false;
 }
 
 static int switch_ipv6_on(struct err *e)
 {
-	auto_close int fd = open("/proc/sys/net/ipv6/conf/" INNER
-				 "/disable_ipv6",
-				 O_WRONLY | O_CLOEXEC);
+	auto_close int fd =
+		open("/proc/sys/net/ipv6/conf/" INNER "/disable_ipv6",
+		     O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "0", 1) != 1)
 		return err_sys(e, "allow IPv6 in the namespace");
 	return 0;
