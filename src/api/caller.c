@@ -145,11 +145,15 @@ void caller_begin(struct caller *c, const struct http_head *h)
 	c->way = c->door;
 	if (!c->has_peer)
 		return;
+	c->has_uid = true;
 	c->uid = c->peer_uid;
 	c->pid = c->peer_pid;
 	bool is_trusted = c->peer_uid == 0 || c->peer_uid == geteuid();
-	if (front && is_trusted && read_front(front->value, &c->uid, &c->pid))
-		c->way = ACCESS_DOCKER;
+	if (!front || !is_trusted)
+		return;
+	c->way = ACCESS_DOCKER;
+	/* What it says may be beyond us; it is not the front that calls. */
+	c->has_uid = read_front(front->value, &c->uid, &c->pid);
 }
 
 /* ---- in words ---- */

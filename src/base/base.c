@@ -55,13 +55,15 @@ int steal_fd(int *fd)
 
 void base_freep(void *p)
 {
-	void *mem;
+	void *mem, *none = NULL;
 	memcpy(&mem, p, sizeof mem);
+	memcpy(p, &none, sizeof none);
 	free(mem);
 }
 
 void base_closep(int *fd)
 {
-	if (*fd >= 0)
-		close(*fd);
+	int taken = steal_fd(fd);
+	if (taken >= 0)
+		close(taken);
 }

@@ -50,5 +50,6 @@ char *xstrndup(const char *s, size_t n) must_use;
 /* The caller frees the text. */
 char *xasprintf(const char *fmt, ...) must_use printf_like(1, 2);
 
+/* Frees what a pointer points to, or closes, and leaves NULL or -1 there. */
 void base_freep(void *p);
 void base_closep(int *fd);

@@ -26,8 +26,9 @@
 #define LIMIT_REPLY_BODY_BYTES (64u << 20)
 #define LIMIT_JSON_DEPTH 200
 
-/* TLS: a handshake has so long, and the layer keeps no more than this of its own
- * to send (answers to a peer's requests for new keys, which it may repeat). */
+/* TLS: a handshake has so long, and the layer keeps no more than this of its
+ * own to send (answers to a peer's requests for new keys, which it may repeat).
+ */
 #define LIMIT_TLS_HANDSHAKE_MS 10000
 #define LIMIT_TLS_CONTROL_BYTES (64u << 10)
 
@@ -238,7 +239,8 @@
 
 /* The DNS responder: questions under way to the upstream server (above it the
  * oldest is given up), clients that wait for the same one, and how long. glibc
- * gives a server 5 s and asks the next one at once when it is told of a failure.
+ * gives a server 5 s and asks the next one at once when it is told of a
+ * failure.
  */
 #define LIMIT_DNS_ASKS 1024
 #define LIMIT_DNS_WAITERS 64

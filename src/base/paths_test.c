@@ -10,8 +10,8 @@
 static int clean_environment(void **state)
 {
 	static const char *const names[] = {
-		"MODEL_RUNNER_SOCK", "MODELS_PATH",	"DOCKER_CONFIG",
-		"XDG_RUNTIME_DIR",   "XDG_CONFIG_HOME", "XDG_STATE_HOME",
+		"MODEL_RUNNER_SOCK",	   "MODELS_PATH",     "DOCKER_CONFIG",
+		"XDG_RUNTIME_DIR",	   "XDG_CONFIG_HOME", "XDG_STATE_HOME",
 		"CONFIGURATION_DIRECTORY",
 	};
 	(void)state;

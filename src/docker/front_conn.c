@@ -478,7 +478,7 @@ void front_conn_accept(void *ctx, struct stream *s)
 		buf_init(&c->worlds[i].left,
 			 LIMIT_FRONT_HEAD_BYTES + 2 * LIMIT_READ_BYTES);
 	}
-	front_relay_init(&c->relay, (int)peer.uid, peer.pid, f->setup->docker);
+	front_relay_init(&c->relay, peer.uid, peer.pid, f->setup->docker);
 	list_push_back(&f->conns, &c->link);
 	stream_set_fns(s, &fns, c);
 	/* A connection from ourselves goes round in a circle. */

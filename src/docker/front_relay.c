@@ -9,11 +9,11 @@
 #define H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define CALLER_FIELD "Modeld-Caller"
 
-void front_relay_init(struct front_relay *r, int uid, int pid,
+void front_relay_init(struct front_relay *r, unsigned uid, int pid,
 		      const char *docker)
 {
 	*r = (struct front_relay){ .is_first = true, .docker = docker };
-	snprintf(r->caller, sizeof r->caller, "uid=%d pid=%d", uid, pid);
+	snprintf(r->caller, sizeof r->caller, "uid=%u pid=%d", uid, pid);
 	buf_init(&r->own, LIMIT_FRONT_HEAD_BYTES + 1024);
 }
 
@@ -312,7 +312,8 @@ static void begin_answer(struct front_relay *r, const struct http_frame *f)
 {
 	r->seen_answer = 0;
 	r->is_answer_started = true;
-	if (is_hijack(f)) {
+	/* modeld has no such answers, so nobody may make it seem to. */
+	if (r->world == FRONT_ENGINE && is_hijack(f)) {
 		r->asking = FRONT_TUNNEL;
 		r->answering = FRONT_PIPE;
 		return;

@@ -74,7 +74,7 @@ struct front_relay {
 };
 
 /* `docker` is borrowed as long as the relay lives. */
-void front_relay_init(struct front_relay *r, int uid, int pid,
+void front_relay_init(struct front_relay *r, unsigned uid, int pid,
 		      const char *docker);
 void front_relay_fini(struct front_relay *r);
 
