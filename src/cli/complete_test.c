@@ -30,7 +30,7 @@ static void commands_come_with_their_help(void **state)
 {
 	(void)state;
 	expect("ru", true, "run\tAsk a model, or chat with it\n:4\n");
-	expect("r", false, "rm\nrun\n:4\n");
+	expect("r", false, "requests\nrm\nrun\n:4\n");
 	expect("nope", false, ":4\n");
 	expect("nope x", false, ":4\n");
 }
