@@ -386,7 +386,7 @@ static void on_credentials(void *ctx, struct credentials *c)
 	a->query = NULL;
 	a->has_asked = true;
 	a->credentials = *c;
-	*c = (struct credentials){ NULL };
+	*c = (struct credentials){ 0 };
 	answer(a);
 }
 

@@ -21,7 +21,7 @@ void credentials_fini(struct credentials *c)
 	free(c->user);
 	free(c->secret);
 	free(c->identity);
-	*c = (struct credentials){ NULL };
+	*c = (struct credentials){ 0 };
 }
 
 /* ---- config.json ---- */
@@ -106,7 +106,7 @@ void credentials_parse_config(struct str text, const char *server,
 	auto_json *config = NULL;
 	struct err e;
 	*out_helper = NULL;
-	*out = (struct credentials){ NULL };
+	*out = (struct credentials){ 0 };
 	if (json_parse(text, &config, &e)) {
 		log_warn("config.json is not read error=\"%s\"", e.msg);
 		return;
@@ -127,7 +127,7 @@ void credentials_parse_helper(struct str text, struct credentials *out)
 	auto_json *answer = NULL;
 	struct str user = { NULL, 0 }, secret = user;
 	struct err unused;
-	*out = (struct credentials){ NULL };
+	*out = (struct credentials){ 0 };
 	if (json_parse(text, &answer, &unused) ||
 	    json_get_str(answer, "Username", &user, &unused) ||
 	    json_get_str(answer, "Secret", &secret, &unused) || !secret.n)
@@ -175,7 +175,7 @@ static void tell(struct credentials_query *q)
 	credentials_fn fn = q->fn;
 	void *ctx = q->ctx;
 	struct credentials found = q->found;
-	q->found = (struct credentials){ NULL };
+	q->found = (struct credentials){ 0 };
 	query_free(q);
 	fn(ctx, &found);
 	credentials_fini(&found);
@@ -192,7 +192,7 @@ static void on_line(void *ctx, enum child_output from, struct str line)
 static void on_exit_child(void *ctx, int status, int signal)
 {
 	struct credentials_query *q = ctx;
-	struct credentials c = { NULL };
+	struct credentials c = { 0 };
 	if (status == 0 && signal == 0)
 		credentials_parse_helper(buf_str(&q->said), &c);
 	else

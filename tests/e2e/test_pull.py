@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import threading
@@ -367,7 +368,12 @@ def test_others_are_answered_quickly_during_four_pulls(registry, start, models_s
         times.sort()
         # The machine that tests run on is busy with the registry too.
         assert times[int(len(times) * 0.99)] < 0.1, (path, times[-5:])
-    assert modeld.rss_kib() < 48 * 1024
+    maps = pathlib.Path(f"/proc/{modeld.process.pid}/maps").read_text()
+    if "asan" not in maps and "tsan" not in maps:
+        status = pathlib.Path(f"/proc/{modeld.process.pid}/status").read_text()
+        peak = int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
+        print(f"most memory in four pulls: {peak} KiB")
+        assert peak < 32 * 1024
 
 
 # ---- killed, full, offline ----
