@@ -460,6 +460,16 @@ def test_other_addresses_by_key_and_by_their_own_names(keyed):
             assert r.status_code == 403, host
 
 
+def test_names_at_the_limit_are_taken_and_none_above(keyed, models_store, keys):
+    m = keyed({"name": "ci", "key": GOOD}, args=("--names", ",".join(f"n{i}" for i in range(64))))
+    r = m.http.get("/v1/models", headers={**bearer(GOOD), "Host": "n63"})
+    assert r.status_code == 200
+    got = subprocess.run([str(BUILD / "modeld"), "--port", "0", "--socket", "off", "--names",
+                          ",".join(f"n{i}" for i in range(65))],
+                         capture_output=True, text=True, timeout=20)
+    assert got.returncode == 2 and "64 names" in got.stderr
+
+
 # ---- the command ----
 
 def key_command(*args, env=None):

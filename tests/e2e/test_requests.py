@@ -1,5 +1,6 @@
 """The recorder: what GET /engines/requests and `docker model requests` show, and to whom."""
 
+import http.server
 import json
 import os
 import signal
@@ -310,3 +311,52 @@ def test_the_command_follows_until_ctrl_c(begin):
     p.send_signal(signal.SIGINT)
     out, err = p.communicate(timeout=20)
     assert p.returncode == 0 and "Connected to request stream" in err
+
+
+# ---- ceilings ----
+
+@pytest.fixture
+def elsewhere():
+    """A server with the OpenAI API that answers at once: its base URL."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_hundred_models_are_remembered_and_the_oldest_goes(start, models_store, elsewhere):
+    names = [f"m{i}" for i in range(101)]
+    m = start(models_store, config={"engines": {"far": {
+        "kind": "openai", "url": elsewhere, "models": names}}})
+    for name in names[:100]:
+        assert ask(m, model=name).status_code == 200
+    assert len(groups(m)) == 100
+    ask(m, model=names[0])
+    ask(m, model=names[100])
+    left = {g["model"] for g in groups(m)}
+    assert len(left) == 100 and left == set(names) - {names[1]}
+
+
+def test_a_body_at_the_limit_is_kept_whole_and_one_above_is_cut(start, models_store, elsewhere):
+    m = start(models_store, config={"engines": {"far": {
+        "kind": "openai", "url": elsewhere, "models": ["m"]}}})
+    for more in (0, 1):
+        body = b'{"model":"m","prompt":"'
+        body += b"p" * (2**20 - len(body) - 2 + more) + b'"}'
+        assert m.http.post("/engines/v1/completions", content=body).status_code == 200
+        kept = records(m)[-1]["request"]
+        assert kept == (body[:2**20].decode() + "...[truncated 1 bytes]" if more else body.decode())
