@@ -163,6 +163,7 @@ def test_after_a_reboot_all_is_there(machine):  # noqa: F811
     m.power_off()
     m.boot()
     eventually(lambda: states(m) == ["active"] * 6, 20)
+    assert "ordering cycle" not in m.sh("journalctl -b -o cat")
     works(m)
     # Docker started it before it answered itself.
     eventually(lambda: m.docker("logs", "--tail", "1", "boots") == "REACHED\n", 20)
