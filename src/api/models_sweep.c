@@ -75,15 +75,15 @@ static void start(struct api *api, struct http_exchange *x, bool all)
 	work_start(&s->work, api, x, sweep, all ? tell_nothing : tell);
 }
 
-void models_prune(void *app, struct http_exchange *x,
-		  const struct route_match *m)
+void models_sweep_prune(void *app, struct http_exchange *x,
+			const struct route_match *m)
 {
 	(void)m;
 	start(app, x, false);
 }
 
-void models_purge(void *app, struct http_exchange *x,
-		  const struct route_match *m)
+void models_sweep_purge(void *app, struct http_exchange *x,
+			const struct route_match *m)
 {
 	(void)m;
 	start(app, x, true);

@@ -48,10 +48,10 @@ void models_load(void *app, struct http_exchange *x,
 		 const struct route_match *m);
 void models_export(void *app, struct http_exchange *x,
 		   const struct route_match *m);
-void models_prune(void *app, struct http_exchange *x,
-		  const struct route_match *m);
-void models_purge(void *app, struct http_exchange *x,
-		  const struct route_match *m);
+void models_sweep_prune(void *app, struct http_exchange *x,
+			const struct route_match *m);
+void models_sweep_purge(void *app, struct http_exchange *x,
+			const struct route_match *m);
 void models_repackage(void *app, struct http_exchange *x,
 		      const struct route_match *m);
 void models_verify(void *app, struct http_exchange *x,
