@@ -298,12 +298,13 @@ def test_sighup_reads_the_settings_again(start, models_store):
     (["--prot", "1"], "there is no option '--prot'"),
     (["--port", "70000"], "'70000' is not a port"),
     (["--port"], "needs a value"),
-    (["--bind", "0.0.0.0"], "loopback"),
+    (["--bind", "0.0.0.0"], "docker model key add"),
+    (["--bind", "everywhere"], "not an address"),
     (["--keep-alive", "5 parsecs"], "not a duration"),
     (["--memory", "lots"], "not a size"),
     (["--log-level", "loud"], "not a log level"),
     (["--config", "/nonexistent/x.json"], "No such file"),
-    (["--containers", "full"], "--containers can only be off"),
+    (["--containers", "some"], "not off, inference or full"),
     (["serve"], "not an option"),
 ])
 def test_wrong_usage_is_one_line_and_exit_2(args, text):
