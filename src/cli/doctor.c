@@ -6,7 +6,8 @@
 
 #define LINE_BYTES 1000
 
-static void put(const char *mark, const char *fmt, va_list args)
+printf_like(2, 0) static void put(const char *mark, const char *fmt,
+				  va_list args)
 {
 	char line[LINE_BYTES];
 	vsnprintf(line, sizeof line, fmt, args);

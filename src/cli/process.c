@@ -77,13 +77,3 @@ bool process_has_variable(int pid, const char *name)
 {
 	return has_word(pid, "environ", name, false);
 }
-
-void process_program(int pid, char *out, size_t n)
-{
-	char path[64], target[512];
-	snprintf(path, sizeof path, "/proc/%d/exe", pid);
-	ssize_t got = readlink(path, target, sizeof target - 1);
-	target[MAX(got, 0)] = '\0';
-	const char *slash = strrchr(target, '/');
-	snprintf(out, n, "%s", slash ? slash + 1 : "");
-}

@@ -18,5 +18,3 @@ must_use int process_behind(const char *socket, struct process *out,
  * where we may not look. */
 bool process_has_flag(int pid, const char *flag);
 bool process_has_variable(int pid, const char *name);
-/* The last part of its program's path, or "". */
-void process_program(int pid, char *out, size_t n);

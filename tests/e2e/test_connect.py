@@ -383,3 +383,18 @@ def test_status_shows_each_way_in(host):
     assert got["gateway"][0] == "http://172.17.0.1:12434"
     text = host.cli("status").stdout
     assert re.search(rf"^containers +http://{NAME} +open, at http://{ADDRESS}:80", text, re.M)
+
+
+def test_what_containers_may_changes_at_once_and_for_good(host):
+    host.connect()
+    def status():
+        return host.h.out("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
+                          f"http://{ADDRESS}/engines/v1/models", check=False)
+    assert status() == "200"
+    for what, wanted in (("off", "403"), ("full", "200")):
+        assert "modeld does so now" in host.cli("enable", "--containers", what).stdout
+        eventually(lambda: status() == wanted, 10)
+        doctor = host.cli("doctor", check=False).stdout
+        assert ("is refused (403)" in doctor) == (what == "off")
+    assert json.loads((host.h.folder / "etc-modeld/config.json").read_text()) == {
+        "containers": "full"}

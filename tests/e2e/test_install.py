@@ -34,13 +34,19 @@ def installed(tmp_path):
 
 def test_install_puts_everything_in_its_place(installed):
     assert files(installed) >= {
-        "bin/modeld", "bin/docker-model", "libexec/modeld/modeld-llama",
+        "bin/modeld", "bin/modeld-docker", "bin/docker-model",
+        "libexec/modeld/modeld-llama", "libexec/modeld/modeld-probe",
+        "lib/systemd/system/modeld.target", "lib/systemd/system/modeld-docker.socket",
         "lib/docker/cli-plugins/docker-model", "lib/sysusers.d/modeld.conf",
         "share/man/man1/docker-model.1", "share/man/man5/modeld.json.5",
-        "share/man/man8/modeld.8", "share/man/man8/modeld-llama.8"}
+        "share/man/man8/modeld.8", "share/man/man8/modeld-docker.8",
+        "share/man/man8/modeld-llama.8"}
     for kind in ("system", "user"):
         unit = installed / "lib/systemd" / kind / "modeld.service"
         assert f"ExecStart={PREFIX}/bin/modeld\n" in unit.read_text()
+    for unit in ("net", "listen", "names", "docker", "take", "release"):
+        text = (installed / f"lib/systemd/system/modeld-{unit}.service").read_text()
+        assert f"={PREFIX}/bin/modeld-docker " in text and "@" not in text
     plugin = installed / "lib/docker/cli-plugins/docker-model"
     assert plugin.resolve() == installed / "bin/docker-model"
 
