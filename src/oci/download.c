@@ -74,7 +74,7 @@ static int open_partial(void *ctx, struct err *e)
 {
 	struct download *d = ctx;
 	return partial_open(d->all->store, &d->blob, d->bytes,
-			    LIMIT_PULL_CHUNK_BYTES, &d->partial, &d->have, e);
+			    LIMIT_PULL_CHUNK_BYTES, &d->opened, &d->found, e);
 }
 
 static void on_open(void *ctx, int outcome, const struct err *e)
@@ -94,6 +94,8 @@ static void on_open(void *ctx, int outcome, const struct err *e)
 		return;
 	}
 	if (outcome == 0) {
+		d->partial = steal(&d->opened);
+		d->have = d->found;
 		d->is_resumed = ranges_total(&d->have) > 0;
 		if (partial_allows_ranges(d->partial))
 			d->ranges = RANGES_YES;

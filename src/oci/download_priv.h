@@ -36,8 +36,10 @@ struct download {
 	struct digest blob;
 	uint64_t bytes;
 	struct list watches;
-	struct partial *partial;
+	struct partial *partial; /* NULL: not open yet */
 	struct ranges have;
+	struct partial *opened; /* what the opening job makes of them */
+	struct ranges found;
 	enum download_ranges ranges;
 	bool has_location;
 	struct weburl location; /* where the registry keeps it */

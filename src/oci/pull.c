@@ -50,7 +50,7 @@ struct pull {
 	struct timer timer;	   /* to wait, then to tell */
 	bool is_running;	   /* has one of the places */
 	bool is_working;	   /* a job runs */
-	bool is_leasing;
+	struct lane_job job;
 	int rounds; /* looks at the store */
 	/* What the store knows by that name. */
 	bool has_local;
@@ -79,6 +79,7 @@ static void begin_waiting(struct pull_set *s);
 
 struct release {
 	struct store *store;
+	struct lane_job job;
 	struct digest *blobs;
 	size_t n;
 };
@@ -108,7 +109,7 @@ static void give_leases_back(struct pull *p)
 	r->store = p->set->store;
 	r->n = p->n_leased;
 	r->blobs = steal(&p->leased);
-	job_start(p->set->registries->loop, release_leases, on_released, r);
+	lane_start(&p->set->lane, &r->job, release_leases, on_released, r);
 }
 
 static void pull_free(struct pull *p)
@@ -170,7 +171,7 @@ static void fail(struct pull *p, const struct err *e)
 static void work(struct pull *p, job_work_fn run, job_done_fn done)
 {
 	p->is_working = true;
-	job_start(p->set->registries->loop, run, done, p);
+	lane_start(&p->set->lane, &p->job, run, done, p);
 }
 
 /* False: there is no pull any more, or it failed. */

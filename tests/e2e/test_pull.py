@@ -493,7 +493,7 @@ def test_sigterm_ends_a_pull_at_once_with_a_line_that_says_so(registry, start, s
         modeld.process.terminate()
         events = [json.loads(line) for line in lines]
     assert events[-1]["type"] == "error" and "pull again" in events[-1]["message"]
-    modeld.stop()
+    assert modeld.process.wait(10) == 0
     assert time.monotonic() - began < 5
 
 

@@ -665,3 +665,34 @@ def test_a_kept_connection_of_one_pull_is_no_way_in_for_another(liar, start, sto
         assert status == 500 and "address inside" in text
         assert len(local.asked) == n
     in_own_net(test)
+
+
+def test_a_server_that_dribbles_is_left(liar, start, store):
+    """Less than LIMIT_TRANSFER_SLOW_BYTES a second for LIMIT_TRANSFER_SLOW_MS; then the rest
+    is asked for anew."""
+    m = model(2 * MB, seed="dribble")
+    blob = m.layers[0][1]
+    count = [0]
+
+    def lie(h):
+        if not h.path.endswith(digest(blob)) or count[0]:
+            return False
+        count[0] += 1
+        h.send_response(200)
+        h.send_header("Content-Length", str(len(blob)))
+        h.end_headers()
+        try:
+            for i in range(600):
+                h.wfile.write(blob[i * 20:i * 20 + 20])
+                time.sleep(0.1)  # the slowness itself is what is tested
+        except OSError:
+            pass
+        h.close_connection = True
+        return True
+    s = liar(lie=lie)
+    s.add(m)
+    modeld = start(store)
+    before = time.monotonic()
+    assert pull(modeld, f"{s.host}/ai/x:v1")[1][-1]["type"] == "success"
+    assert 25 < time.monotonic() - before < 50
+    check_stored(store, m)
