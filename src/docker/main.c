@@ -20,8 +20,9 @@ static const struct setup_command commands[] = {
 	  run_run },
 	{ "net", "make or remove the network that containers reach modeld by",
 	  "up|down", "address address6 netns device", net_command },
-	{ "listen", "give modeld the listeners for containers, and tell it who "
-		    "calls",
+	{ "listen",
+	  "give modeld the listeners for containers, and tell it who "
+	  "calls",
 	  NULL, "address address6 netns device docker engine helper user",
 	  listen_run },
 	{ "front", "serve the Docker socket: Engine and models behind one name",
