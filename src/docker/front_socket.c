@@ -1,11 +1,10 @@
 #include "docker/front_socket.h"
 #include "docker/service.h"
+#include "io/unixpath.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* As Go's and systemd's: clients wait here while the front is started anew. */
@@ -37,53 +36,15 @@ int front_socket_inherit(int *fd, struct err *e)
 	return 0;
 }
 
-static int new_socket(struct err *e)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	return fd < 0 ? err_sys(e, "socket") : fd;
-}
-
-/* Removes a socket file that nobody accepts behind. */
-static int remove_stale(const char *path, const struct sockaddr_un *a,
-			struct err *e)
-{
-	struct stat st;
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : err_sys(e, "look at %s", path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, ERR_CONFLICT,
-			       "%s is there and is no socket; remove it", path);
-	auto_close int fd = new_socket(e);
-	if (fd < 0)
-		return -1;
-	if (connect(fd, (const struct sockaddr *)a, sizeof *a) == 0 ||
-	    errno != ECONNREFUSED)
-		return err_set(e, ERR_CONFLICT,
-			       "another front listens on %s; stop it first",
-			       path);
-	return unlink(path) < 0 ? err_sys(e, "remove %s", path) : 0;
-}
-
 int front_socket_open(const struct setup *s, struct front_socket *out,
 		      struct err *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	struct stat engine, st;
-	size_t n = strlen(s->listen);
-	if (n >= sizeof a.sun_path)
-		return err_set(e, ERR_USAGE, "--listen: at most %zu bytes",
-			       sizeof a.sun_path - 1);
-	memcpy(a.sun_path, s->listen, n);
-	if (service_make_folder(s->listen, e) || remove_stale(s->listen, &a, e))
+	auto_close int made = -1;
+	if (service_make_folder(s->listen, e) ||
+	    unixpath_bind(s->listen, 0660, &made, e))
 		return -1;
-	auto_close int made = new_socket(e);
-	if (made < 0)
-		return -1;
-	if (bind(made, (struct sockaddr *)&a, sizeof a) < 0)
-		return err_sys(e, "create the socket %s", s->listen);
-	/* Nobody can connect before listen(), so there is no open moment. */
-	if (chmod(s->listen, 0660) < 0 ||
-	    (stat(setup_engine_socket(s), &engine) == 0 &&
+	if ((stat(setup_engine_socket(s), &engine) == 0 &&
 	     lchown(s->listen, engine.st_uid, engine.st_gid) < 0) ||
 	    lstat(s->listen, &st) < 0 || listen(made, BACKLOG) < 0)
 		return err_sys(e, "listen on %s", s->listen);

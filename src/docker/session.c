@@ -7,13 +7,13 @@
 #include "docker/setup.h"
 #include "io/fdlink.h"
 #include "io/timer.h"
+#include "io/unixpath.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -257,52 +257,12 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 		admit(s, fd);
 }
 
-/* What a killed one left is replaced; a live one is not. */
-static int clear_path(const char *path, const struct sockaddr_un *a,
-		      struct err *e)
-{
-	struct stat st;
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : err_sys(e, "look at %s", path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, ERR_CONFLICT,
-			       "%s is there and is no socket; remove it", path);
-	auto_close int fd =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_sys(e, "make a socket");
-	if (connect(fd, (const struct sockaddr *)a, sizeof *a) == 0 ||
-	    errno != ECONNREFUSED)
-		return err_set(e, ERR_CONFLICT,
-			       "another modeld-docker listen serves %s; stop "
-			       "it first",
-			       path);
-	if (unlink(path) < 0 && errno != ENOENT)
-		return err_sys(e, "remove %s", path);
-	return 0;
-}
-
 static int open_path(struct session *s, const char *path, struct err *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	struct stat st;
-	size_t n = strlen(path);
-	if (n == 0 || n >= sizeof a.sun_path)
-		return err_set(e, ERR_USAGE,
-			       "helper '%s': the path of a socket has 1 to %zu "
-			       "bytes",
-			       path, sizeof a.sun_path - 1);
-	memcpy(a.sun_path, path, n);
-	if (clear_path(path, &a, e))
+	if (unixpath_bind(path, 0666, &s->fd, e))
 		return -1;
-	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->fd < 0)
-		return err_sys(e, "make a socket");
-	if (bind(s->fd, (struct sockaddr *)&a, sizeof a) < 0)
-		return err_sys(e, "create the socket %s", path);
-	/* Nobody can connect before listen(). */
-	if (chmod(path, 0666) < 0 || stat(path, &st) < 0 ||
-	    listen(s->fd, BACKLOG) < 0)
+	if (stat(path, &st) < 0 || listen(s->fd, BACKLOG) < 0)
 		return err_sys(e, "prepare the socket %s", path);
 	s->ino = st.st_ino;
 	return 0;

@@ -5,11 +5,11 @@
 #include "io/fdlink.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "io/unixpath.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -303,27 +303,9 @@ int fdlink_connect(struct uv_loop_s *loop, const char *path, unsigned uid,
 		   const struct fdlink_fns *fns, void *ctx, struct fdlink **out,
 		   struct err *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	size_t n = strlen(path);
-	if (n == 0 || n >= sizeof a.sun_path)
-		return err_set(e, ERR_INVALID,
-			       "\"%s\": the path of a Unix socket has 1 to %zu "
-			       "bytes",
-			       path, sizeof a.sun_path - 1);
-	memcpy(a.sun_path, path, n);
-	auto_close int fd =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_sys(e, "socket");
-	/* To a Unix socket it is done at once, or it waits in no line. */
-	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
-		bool is_absent = errno == ENOENT || errno == ECONNREFUSED ||
-				 errno == EAGAIN;
-		err_sys(e, "connect to %s", path);
-		if (is_absent)
-			e->code = ERR_REFUSED;
+	auto_close int fd = -1;
+	if (unixpath_connect(path, &fd, e))
 		return -1;
-	}
 	if (check_peer(fd, uid, path, e))
 		return -1;
 	return fdlink_open(loop, steal_fd(&fd), fns, ctx, out, e);

@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "io/holder.h"
 #include "io/stream_priv.h"
+#include "io/unixpath.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG 1024
@@ -162,64 +162,13 @@ int listener_tcp(struct uv_loop_s *loop, const char *ip, int port,
 	return listener_fd(loop, fd, fn, ctx, out, e);
 }
 
-/* Removes a socket file that nobody accepts behind. */
-static int remove_stale(const char *path, const struct sockaddr_un *a,
-			struct err *e)
-{
-	struct stat st;
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : err_sys(e, "look at %s", path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, ERR_CONFLICT,
-			       "%s is there and is no socket; choose another "
-			       "path or remove it",
-			       path);
-	auto_close int fd =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_sys(e, "socket");
-	if (connect(fd, (const struct sockaddr *)a, sizeof *a) == 0 ||
-	    errno != ECONNREFUSED)
-		return err_set(e, ERR_CONFLICT,
-			       "another program listens on %s; stop it or "
-			       "choose another path",
-			       path);
-	if (unlink(path) < 0 && errno != ENOENT)
-		return err_sys(e, "remove the stale socket %s", path);
-	return 0;
-}
-
-static int bind_unix(const char *path, int mode, int *out, struct err *e)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	size_t n = strlen(path);
-	if (n == 0 || n >= sizeof a.sun_path)
-		return err_set(e, ERR_INVALID,
-			       "\"%s\": the path of a Unix socket has 1 to %zu "
-			       "bytes",
-			       path, sizeof a.sun_path - 1);
-	memcpy(a.sun_path, path, n);
-	if (remove_stale(path, &a, e) < 0)
-		return -1;
-	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_sys(e, "socket");
-	if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0)
-		return err_sys(e, "create the socket %s", path);
-	/* Nobody can connect before listen(), so there is no open moment. */
-	if (chmod(path, (mode_t)mode) < 0)
-		return err_sys(e, "set the mode of %s", path);
-	*out = steal_fd(&fd);
-	return 0;
-}
-
 int listener_unix(struct uv_loop_s *loop, const char *path, int mode,
 		  listener_fn fn, void *ctx, struct listener **out,
 		  struct err *e)
 {
 	int fd = -1;
 	struct stat st;
-	if (bind_unix(path, mode, &fd, e) < 0)
+	if (unixpath_bind(path, mode, &fd, e) < 0)
 		return -1;
 	if (listener_fd(loop, fd, fn, ctx, out, e) < 0)
 		return err_wrap(e, "%s", path);
