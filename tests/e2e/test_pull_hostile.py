@@ -84,7 +84,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                   self.headers.get("Authorization")))
         if self.server.lie(self):
             return
-        found = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/]+)", self.path)
+        found = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/?]+)(\?.*)?", self.path)
         if found and found[2] == "manifests":
             for key, m in self.server.models.items():
                 if found[3] == m.id or key == f"{found[1]}:{found[3]}":
@@ -696,3 +696,28 @@ def test_a_server_that_dribbles_is_left(liar, start, store):
     assert pull(modeld, f"{s.host}/ai/x:v1")[1][-1]["type"] == "success"
     assert 25 < time.monotonic() - before < 50
     check_stored(store, m)
+
+
+def test_a_place_that_expires_is_asked_for_anew(liar, start, store):
+    """Signed URLs live for minutes; a large layer takes longer. Here each serves twice."""
+    m = model(150 * MB, seed="expires")
+    uses = []
+
+    def storage(h):
+        n = int(h.path.rpartition("=")[2])
+        uses[n] += 1
+        return uses[n] > 2 and not h.send(403, b"<Error>expired</Error>")
+    cdn = liar(lie=storage)
+    cdn.add(m)
+
+    def lie(h):
+        if h.path.endswith(m.names[0]):
+            uses.append(0)
+            return not h.send(307,
+                              Location=f"http://{cdn.host}{h.path}?signature={len(uses) - 1}")
+    s = liar(lie=lie)
+    s.add(m)
+    modeld = start(store)
+    assert pull(modeld, f"{s.host}/ai/x:v1")[1][-1]["type"] == "success"
+    check_stored(store, m)
+    assert 2 <= len(uses) <= 10 and max(uses) > 2
