@@ -159,15 +159,25 @@ static int check_not_pinned(const struct cmd_line *in,
 	return 0;
 }
 
+static bool follows(const struct cmd_line *in, const json_t *version)
+{
+	const char *port = cmd_text(in, "tcp");
+	const char *want = cmd_text(in, "containers");
+	const char *now =
+		json_string_value(json_object_get(version, "containers"));
+	return (!port || has_port(version, port)) &&
+	       (!want || (now && !strcmp(now, want)));
+}
+
 /* Waits until modeld does as it was told. */
-static int await_port(const struct daemon_now *d, const char *port,
-		      struct err *e)
+static int await_effect(const struct cmd_line *in, const struct daemon_now *d,
+			struct err *e)
 {
 	for (int ms = 0; ms < EFFECT_MS; ms += LOOK_MS) {
 		auto_json *version = NULL;
 		if (ask(d, &version, e))
 			return -1;
-		if (has_port(version, port))
+		if (follows(in, version))
 			return 0;
 		poll(NULL, 0, LOOK_MS);
 	}
@@ -180,7 +190,6 @@ static int await_port(const struct daemon_now *d, const char *port,
 static int take_effect(const struct cmd_line *in, const struct daemon_now *d,
 		       struct err *e)
 {
-	const char *port = cmd_text(in, "tcp");
 	if (!d->call) {
 		term_printf("modeld does not run; it will do so when it "
 			    "starts\n");
@@ -200,7 +209,7 @@ static int take_effect(const struct cmd_line *in, const struct daemon_now *d,
 					 "user's; run this with sudo",
 					 d->config)
 			       : err_sys(e, "tell modeld");
-	if (port && await_port(d, port, e))
+	if (await_effect(in, d, e))
 		return -1;
 	term_printf("modeld does so now\n");
 	return 0;

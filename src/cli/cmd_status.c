@@ -114,13 +114,13 @@ static void show_json(const struct where *w, json_t *backends,
 }
 
 /* A server elsewhere has ways in that are not this machine's. */
-static json_t *find_ways(const struct where *w, const json_t *listen)
+static json_t *find_ways(const struct where *w, const json_t *version)
 {
 	__attribute__((cleanup(connection_fini))) struct connection c = { 0 };
 	struct err unused;
 	if (w->kind == WHERE_HOST)
-		return waysin_told(listen);
-	return waysin_list(listen, connection_read(&c, &unused) ? NULL : &c);
+		return waysin_told(version);
+	return waysin_list(version, connection_read(&c, &unused) ? NULL : &c);
 }
 
 int cmd_status(const struct cmd_line *in, struct err *e)
@@ -139,7 +139,7 @@ int cmd_status(const struct cmd_line *in, struct err *e)
 	    call_json(c, "GET", "/version", STR(""), &version, &unused))
 		version = NULL;
 	const json_t *listen = json_object_get(version, "listen");
-	auto_json *ways = find_ways(call_where(c), listen);
+	auto_json *ways = find_ways(call_where(c), version);
 	if (as_json)
 		show_json(call_where(c), backends, listen, ways);
 	else

@@ -1,5 +1,6 @@
 #include "cli/doctor.h"
 #include "cli/term.h"
+#include "cli/waysin.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,6 +53,19 @@ bool doctor_is_connected(struct doctor *d, const char *what)
 		doctor_skip(d, "%s: not connected: docker model connect", what);
 	else
 		return true;
+	return false;
+}
+
+bool doctor_is_for_containers(struct doctor *d, const char *what)
+{
+	if (!doctor_is_connected(d, what))
+		return false;
+	if (!waysin_is_off(d->version))
+		return true;
+	doctor_skip(d,
+		    "%s: off for containers; docker model enable --containers "
+		    "inference lets them in",
+		    what);
 	return false;
 }
 

@@ -28,6 +28,8 @@ void doctor_fail(struct doctor *d, const char *fmt, ...) printf_like(2, 3);
 void doctor_skip(struct doctor *d, const char *fmt, ...) printf_like(2, 3);
 /* Is it connected? If not, says so of `what`. */
 bool doctor_is_connected(struct doctor *d, const char *what);
+/* The same, and does modeld let containers in? */
+bool doctor_is_for_containers(struct doctor *d, const char *what);
 /* A member of GET /version, or NULL. */
 const char *doctor_told(const struct doctor *d, const char *member);
 

@@ -260,9 +260,8 @@ static void show(struct doctor *d, const struct trial *t)
 		doctor_ok(d, "a container reaches http://%s (%s)", d->ways.name,
 			  t->result + strlen("ok "));
 	else if (str_starts(r, "ok ") && str_ends(r, " 403"))
-		doctor_skip(d, "a new container is refused (403): 'docker "
-			       "model enable --containers inference' lets "
-			       "containers in");
+		doctor_skip(d, "a new container is refused (403), as API keys "
+			       "or --containers have it");
 	else if (str_starts(r, "ok "))
 		doctor_fail(d,
 			    "a new container reaches modeld and gets status "
@@ -311,7 +310,7 @@ void doctor_container_check(struct doctor *d)
 	struct timespec now;
 	struct err why;
 	sigset_t stop, before;
-	if (!doctor_is_connected(d, "a container"))
+	if (!doctor_is_for_containers(d, "a container"))
 		return;
 	if (!d->has_engine) {
 		doctor_skip(d, "a container: Docker Engine does not answer");

@@ -160,7 +160,7 @@ static bool has_ipv6(const char *device)
 
 void doctor_ways_address(struct doctor *d)
 {
-	if (!doctor_is_connected(d, "address"))
+	if (!doctor_is_for_containers(d, "address"))
 		return;
 	auto_free char *netns = xasprintf("/run/netns/%s", d->ways.netns);
 	if (access(netns, F_OK) < 0) {

@@ -70,12 +70,19 @@ static bool is_loopback(const char *url)
 	       (!strncmp(at, "://127.", 7) || !strncmp(at, "://[::1]", 8));
 }
 
-json_t *waysin_told(const json_t *listen)
+bool waysin_is_off(const json_t *version)
+{
+	const char *mode =
+		json_string_value(json_object_get(version, "containers"));
+	return mode && !strcmp(mode, "off");
+}
+
+json_t *waysin_told(const json_t *version)
 {
 	json_t *list = json_array();
 	size_t i;
 	json_t *each;
-	json_array_foreach(listen, i, each)
+	json_array_foreach(json_object_get(version, "listen"), i, each)
 	{
 		const char *url = json_string_value(each);
 		if (url)
@@ -140,10 +147,11 @@ static void put_socket(json_t *list, const struct connection *c)
 	put(list, "Docker socket", url, state);
 }
 
-json_t *waysin_list(const json_t *listen, const struct connection *c)
+json_t *waysin_list(const json_t *version, const struct connection *c)
 {
 	json_t *list = json_array();
-	bool has_containers = put_listen(list, listen, c);
+	bool has_containers =
+		put_listen(list, json_object_get(version, "listen"), c);
 	if (!c)
 		return list;
 	auto_free char *name = xasprintf("http://%s", c->name);
@@ -151,7 +159,9 @@ json_t *waysin_list(const json_t *listen, const struct connection *c)
 	/* Who may not be told where modeld listens can still try. */
 	if (!has_containers)
 		put(list, "containers", name,
-		    c->is_on ? state_of(base, "/version") : NOT_CONNECTED);
+		    !c->is_on		     ? NOT_CONNECTED
+		    : waysin_is_off(version) ? "off (--containers)"
+					     : state_of(base, "/version"));
 	put_socket(list, c);
 	return list;
 }
@@ -178,19 +188,24 @@ static int await(const char *base, const char *path, const char *what,
 		       what, why.msg);
 }
 
-/* The port on this host, as modeld tells. */
-static void print_host(const struct connection *c)
+/* What modeld tells, or NULL. */
+static json_t *ask_version(const struct connection *c)
 {
 	auto_free char *base = xasprintf("unix:%s", c->modeld);
 	auto_(call) call = NULL;
-	auto_json *version = NULL;
-	const char *found = NULL;
+	json_t *version = NULL;
 	struct err unused;
-	size_t i;
-	json_t *url;
 	if (call_open_url(base, &call, &unused) ||
 	    call_json(call, "GET", "/version", STR(""), &version, &unused))
-		version = NULL;
+		return NULL;
+	return version;
+}
+
+static void print_host(const json_t *version)
+{
+	const char *found = NULL;
+	size_t i;
+	json_t *url;
 	json_array_foreach(json_object_get(version, "listen"), i, url)
 	{
 		const char *text = json_string_value(url);
@@ -210,7 +225,10 @@ int waysin_await(const struct connection *c, bool modeld_runs, struct err *e)
 {
 	auto_free char *net = xasprintf("http://%s", c->address);
 	auto_free char *front = xasprintf("unix:%s", c->docker);
-	if (modeld_runs && await(net, "/version", "containers", e))
+	/* systemd has started it by now; else it answers or is not there. */
+	auto_json *version = ask_version(c);
+	bool is_off = waysin_is_off(version);
+	if (modeld_runs && !is_off && await(net, "/version", "containers", e))
 		return -1;
 	/* Where Docker does not run its socket is taken later. */
 	bool has_front = c->takes_socket && access(c->docker, F_OK) == 0;
@@ -219,8 +237,12 @@ int waysin_await(const struct connection *c, bool modeld_runs, struct err *e)
 		return -1;
 	term_printf("\nThe OpenAI API%s:\n",
 		    modeld_runs ? " is" : ", when modeld runs");
-	term_printf("  in containers     http://%s/v1\n", c->name);
-	print_host(c);
+	if (is_off)
+		term_printf("  in containers     off; docker model enable "
+			    "--containers inference\n");
+	else
+		term_printf("  in containers     http://%s/v1\n", c->name);
+	print_host(version);
 	if (c->takes_socket)
 		term_printf("  Docker socket     %s, path " WAYSIN_PREFIX
 			    "/v1\n",

@@ -234,6 +234,8 @@ static void apply(struct daemon *d)
 	access_set_origins(&d->access, o->origins);
 	access_set_names(&d->access, o->names);
 	d->access.containers = o->containers;
+	json_object_set_new(d->api.places, "containers",
+			    json_string(options_containers(o)));
 	d->api.shares_cache = o->share_cache;
 	recorder_set_on(d->api.recorder, o->record);
 	if (!d->api.is_draining)

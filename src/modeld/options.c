@@ -111,14 +111,19 @@ static int set_store(struct options *o, const char *text, struct err *e)
 	return replace_path(&o->store, text, e);
 }
 
+static const char *const mode_words[] = { [ACCESS_MODE_OFF] = "off",
+					  [ACCESS_MODE_INFERENCE] = "inference",
+					  [ACCESS_MODE_FULL] = "full" };
+
+const char *options_containers(const struct options *o)
+{
+	return mode_words[o->containers];
+}
+
 static int set_containers(struct options *o, const char *text, struct err *e)
 {
-	static const char *const words[] = { [ACCESS_MODE_OFF] = "off",
-					     [ACCESS_MODE_INFERENCE] =
-						     "inference",
-					     [ACCESS_MODE_FULL] = "full" };
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (strcmp(text, words[i]) == 0) {
+	for (size_t i = 0; i < ARRAY_LEN(mode_words); i++)
+		if (strcmp(text, mode_words[i]) == 0) {
 			o->containers = (enum access_mode)i;
 			return 0;
 		}

@@ -45,6 +45,8 @@ enum options_outcome { OPTIONS_DONE = 1 };
 must_use int options_read(struct options *o, int argc, char **argv,
 			  struct err *e);
 void options_fini(struct options *o);
+/* "off", "inference" or "full" */
+const char *options_containers(const struct options *o);
 bool options_has_keys(const struct options *o);
 /* An address of this machine alone? */
 bool options_is_loopback(const char *ip);
