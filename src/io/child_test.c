@@ -211,6 +211,36 @@ static void it_has_its_own_group_and_none_of_our_descriptors(void **state)
 	assert_non_null(strstr(p->lines.p, "1:x\n"));
 }
 
+static int ask(struct place *p, struct str question, struct err *e)
+{
+	char *argv[] = { (char *)"sh", (char *)"-c",
+			 (char *)"cat; echo; wc -c < /dev/null", NULL };
+	return child_start_asked(&p->loop, argv, NULL, question, &fns, p, &p->c,
+				 e);
+}
+
+static void who_is_asked_reads_the_question_and_its_end(void **state)
+{
+	static char question[LIMIT_CHILD_INPUT_BYTES + 1];
+	struct place *p = *state;
+	struct err e;
+	memset(question, 'q', sizeof question);
+	assert_int_equal(ask(p, (struct str){ question, sizeof question }, &e),
+			 -1);
+	assert_int_equal(e.code, ERR_TOO_LARGE);
+	uv_run(&p->loop, UV_RUN_DEFAULT);
+	assert_int_equal(
+		ask(p, (struct str){ question, sizeof question - 1 }, &e), 0);
+	uv_run(&p->loop, UV_RUN_DEFAULT);
+	assert_true(p->is_over);
+	assert_int_equal(p->status, 0);
+	size_t n = 0;
+	for (size_t i = 0; i < p->lines.n; i++)
+		n += p->lines.p[i] == 'q';
+	assert_int_equal(n, LIMIT_CHILD_INPUT_BYTES);
+	assert_non_null(strstr(p->lines.p, "0:0\n"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -224,6 +254,7 @@ int main(void)
 		TEST(freeing_it_kills_it_without_a_word),
 		TEST(it_can_be_freed_in_its_own_callback),
 		TEST(it_has_its_own_group_and_none_of_our_descriptors),
+		TEST(who_is_asked_reads_the_question_and_its_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
