@@ -86,9 +86,11 @@ static void an_error_ends_it_and_silence_is_one(void **state)
 				   "no\\u001b[2J space\"}\n" DONE,
 		     7, false, &outcome, &e);
 	assert_int_equal(outcome, -1);
+	assert_null(strstr(shown, "Model pulled"));
 	assert_string_equal(e.msg, "Error: no[2J space");
 	assert_int_equal(e.code, ERR_INTERNAL);
 	auto_free char *silent = show(EVENT(A, "5"), 7, false, &outcome, &e);
+	assert_null(strstr(silent, "Model pulled"));
 	assert_int_equal(outcome, -1);
 	assert_int_equal(e.code, ERR_ENGINE);
 }
