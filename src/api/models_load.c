@@ -21,11 +21,27 @@ struct loading {
 	struct digest id;
 };
 
-static void loading_free(struct loading *l)
+static int give_up(void *ctx, struct err *e)
 {
+	struct loading *l = ctx;
+	(void)e;
 	load_free(l->load);
+	return 0;
+}
+
+static void on_given_up(void *ctx, int outcome, const struct err *e)
+{
+	struct loading *l = ctx;
+	(void)outcome;
+	(void)e;
 	buf_fini(&l->piece);
 	free(l);
+}
+
+/* It may have to remove files. */
+static void loading_free(struct loading *l)
+{
+	job_start(l->api->loop, give_up, on_given_up, l);
 }
 
 static void on_gone(void *ctx)

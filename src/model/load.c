@@ -1,5 +1,6 @@
 #include "model/load.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "model/tar.h"
 #include "oci/blob.h"
 
@@ -11,6 +12,8 @@ struct load {
 	struct buf manifest; /* empty until it came */
 	struct buf index;    /* of an OCI image layout; the same */
 	uint64_t left;	     /* bytes of the blob that have not come */
+	struct digest *leased; /* owned; the blobs that came, each once */
+	size_t n_leased, cap_leased;
 };
 
 struct load *load_new(struct store *s)
@@ -29,6 +32,8 @@ void load_free(struct load *l)
 		return;
 	tar_free(l->tar);
 	blob_free(l->blob);
+	store_release(l->store, l->leased, l->n_leased);
+	free(l->leased);
 	buf_fini(&l->manifest);
 	buf_fini(&l->index);
 	free(l);
@@ -46,6 +51,27 @@ static bool leaves_folder(struct str name)
 	return false;
 }
 
+/* No model has it before the end, and nobody may remove it until then; so this
+ * stands before the look at whether the store has it. */
+static int lease(struct load *l, const struct digest *d, struct err *e)
+{
+	for (size_t i = 0; i < l->n_leased; i++)
+		if (digest_eq(&l->leased[i], d))
+			return 0;
+	if (l->n_leased == LIMIT_LOAD_BLOBS)
+		return err_set(e, ERR_TOO_LARGE,
+			       "the archive holds more than %d blobs",
+			       LIMIT_LOAD_BLOBS);
+	if (l->n_leased == l->cap_leased) {
+		l->cap_leased = l->cap_leased ? 2 * l->cap_leased : 16;
+		l->leased =
+			xrealloc(l->leased, l->cap_leased * sizeof *l->leased);
+	}
+	l->leased[l->n_leased++] = *d;
+	store_lease(l->store, d, 1);
+	return store_settle(l->store, e);
+}
+
 static int begin_blob(struct load *l, struct str hex, uint64_t bytes,
 		      struct err *e)
 {
@@ -56,6 +82,8 @@ static int begin_blob(struct load *l, struct str hex, uint64_t bytes,
 			       "\"%.*s\" is no name of a blob: 64 lower-case "
 			       "hex digits are needed",
 			       STR_ARG(str_head(hex, 80)));
+	if (lease(l, &digest, e))
+		return -1;
 	return blob_begin(l->store, &digest, bytes, &l->blob, e);
 }
 

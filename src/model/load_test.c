@@ -1,5 +1,6 @@
 #include "model/load.h"
 #include "oci/store_make.h"
+#include "oci/sweep.h"
 #include "model/tar.h"
 
 #include <setjmp.h>
@@ -132,6 +133,69 @@ static void the_manifest_may_come_first(void **state)
 	put_end(&b);
 	assert_int_equal(load_pieces(f, &b, 512, &id, &e), 0);
 	assert_int_equal(n_models(f), 1);
+}
+
+static void sweep(struct fixture *f, bool all)
+{
+	struct err e;
+	struct sweep_report r;
+	struct arena a;
+	arena_init(&a);
+	assert_int_equal(all ? sweep_purge(f->store, &a, &r, &e)
+			     : sweep_prune(f->store, &a, &r, &e),
+			 0);
+	arena_fini(&a);
+}
+
+static void feed(struct load *l, const struct buf *b, size_t from, size_t to)
+{
+	struct err e;
+	if (load_feed(l, (struct str){ b->p + from, to - from }, &e))
+		fail_msg("%s", e.msg);
+}
+
+/* Whole blobs, and the one that is half there. */
+static void a_sweep_leaves_what_a_load_brings_in(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+	struct digest id;
+	auto_free char *text = manifest("layer");
+	for (int all = 0; all < 2; all++) {
+		auto_(load) l = load_new(f->store);
+		BUILD(b);
+		put_blob(&b, "layer");
+		put_blob(&b, CONFIG);
+		size_t half = b.n - TAR_BLOCK_BYTES + 3;
+		put_file(&b, "manifest.json", text);
+		put_end(&b);
+		feed(l, &b, 0, half);
+		sweep(f, all);
+		assert_true(has_blob(f, "layer"));
+		feed(l, &b, half, b.n);
+		if (load_end(l, &id, &e))
+			fail_msg("%s", e.msg);
+		assert_int_equal(n_models(f), 1);
+	}
+}
+
+static void what_a_failed_load_brought_goes_with_the_next_sweep(void **state)
+{
+	struct fixture *f = *state;
+	struct load *l = load_new(f->store);
+	BUILD(b);
+	put_blob(&b, "layer");
+	feed(l, &b, 0, b.n);
+	sweep(f, false);
+	assert_true(has_blob(f, "layer"));
+	load_free(l);
+	assert_false(has_blob(f, "layer"));
+	l = load_new(f->store);
+	feed(l, &b, 0, b.n);
+	load_free(l);
+	assert_true(has_blob(f, "layer"));
+	sweep(f, false);
+	assert_false(has_blob(f, "layer"));
 }
 
 static void a_cut_archive_leaves_no_model(void **state)
@@ -273,6 +337,8 @@ int main(void)
 		TEST(a_model_comes_in_whatever_the_pieces),
 		TEST(the_manifest_may_come_first),
 		TEST(an_oci_layout_comes_in_too),
+		TEST(a_sweep_leaves_what_a_load_brings_in),
+		TEST(what_a_failed_load_brought_goes_with_the_next_sweep),
 		TEST(a_cut_archive_leaves_no_model),
 		TEST(wrong_contents_are_never_stored),
 		TEST(names_that_lead_elsewhere_are_refused),

@@ -64,14 +64,17 @@ int repackage_run(struct store *s, const struct digest *id,
 		return outcome;
 	if (change_config(buf_str(&old), context_size, &config, e))
 		return -1;
-	/* The layers are this variant's too, should their model go meanwhile.
-	 */
-	auto_free struct digest *layers =
-		xcalloc(m->n_layers + 1, sizeof *layers);
+	/* The layers are this variant's too, should their model go meanwhile;
+	 * its config is nobody's until the end. */
+	auto_free struct digest *blobs =
+		xcalloc(m->n_layers + 1, sizeof *blobs);
 	for (size_t i = 0; i < m->n_layers; i++)
-		layers[i] = m->layers[i].digest;
-	store_lease(s, layers, m->n_layers);
-	outcome = add(s, m, str_of(config), out, e);
-	store_release(s, layers, m->n_layers);
+		blobs[i] = m->layers[i].digest;
+	blobs[m->n_layers] = digest_of(str_of(config));
+	store_lease(s, blobs, m->n_layers + 1);
+	outcome = store_settle(s, e);
+	if (outcome == 0)
+		outcome = add(s, m, str_of(config), out, e);
+	store_release(s, blobs, m->n_layers + 1);
 	return outcome;
 }

@@ -123,6 +123,9 @@ int folder_create(struct folder *f, const char *sub, const char *name,
 		     0644);
 	if (*fd < 0)
 		return err_sys(e, "create %s/%s", f->path, temp);
+	/* Tells a sweep that somebody is at it, however long that takes and
+	 * whatever the clock does. */
+	flock(*fd, LOCK_EX | LOCK_NB);
 	return 0;
 }
 

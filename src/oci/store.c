@@ -325,6 +325,14 @@ void store_lease(struct store *s, const struct digest *blobs, size_t n)
 		lease_take(&s->leases, &blobs[i]);
 }
 
+int store_settle(struct store *s, struct err *e)
+{
+	auto_close int locked = -1;
+	if (folder_make(&s->folder, "", e))
+		return -1;
+	return folder_lock(&s->folder, LOCK_FILE, &locked, e);
+}
+
 /* What a deletion had to leave, unless a model has come to need it. */
 static void remove_unneeded(struct store *s, const struct digest *d)
 {

@@ -83,6 +83,9 @@ must_use int store_delete(struct store *s, const struct ref *ref,
  * may remove them: from a job. See lease.h. */
 void store_lease(struct store *s, const struct digest *blobs, size_t n);
 void store_release(struct store *s, const struct digest *blobs, size_t n);
+/* Returns when every deletion that was under way, and may not have seen the
+ * lease, is over. Blocks. */
+must_use int store_settle(struct store *s, struct err *e);
 /* Is there a blob of this name and size? */
 bool store_has_blob(struct store *s, const struct digest *d, uint64_t bytes);
 /* How many bytes can still be written. */
