@@ -331,9 +331,9 @@ static int begin_token(struct auth *a, struct err *e)
 					c->identity ? c->identity : "");
 	struct digest id = digest_of(str_of(who));
 	free(a->key);
-	a->key = xasprintf("%s\n%s\n%s\n%s", a->config.url->host,
-			   a->challenge.service, scope_of(a, room, sizeof room),
-			   id.hex);
+	a->key = xasprintf("%s:%u\n%s\n%s\n%s", a->config.url->host,
+			   (unsigned)a->config.url->port, a->challenge.service,
+			   scope_of(a, room, sizeof room), id.hex);
 	return 0;
 }
 
@@ -401,9 +401,11 @@ int auth_answer(struct auth *a, const struct challenge *c, unsigned number,
 			       a->config.registry, a->config.repository);
 	if (c->kind == CHALLENGE_NONE)
 		return want_login(a, "refuses without saying what it wants", e);
-	bool is_first = list_is_empty(&a->waiting);
+	/* Those who began what is under way may all have left. */
+	bool is_busy =
+		!list_is_empty(&a->waiting) || a->query || a->transfer;
 	list_push_back(&a->waiting, &w->link);
-	if (!is_first)
+	if (is_busy)
 		return 0;
 	a->challenge = *c;
 	if (a->has_asked)
