@@ -46,7 +46,7 @@ def test_install_puts_everything_in_its_place(installed):
         assert f"ExecStart={PREFIX}/bin/modeld\n" in unit.read_text()
     for unit in ("net", "listen", "names", "docker", "take", "release"):
         text = (installed / f"lib/systemd/system/modeld-{unit}.service").read_text()
-        assert f"={PREFIX}/bin/modeld-docker " in text and "@" not in text
+        assert f"={PREFIX}/bin/modeld-docker " in text and "@CMAKE" not in text
     plugin = installed / "lib/docker/cli-plugins/docker-model"
     assert plugin.resolve() == installed / "bin/docker-model"
 
