@@ -109,6 +109,19 @@ bool allowed_model(const struct allowed *by, const struct catalog_model *m)
 	return false;
 }
 
+bool allowed_tag(const struct allowed *by, const char *tag)
+{
+	return !by->patterns || one_means(by, str_of(tag));
+}
+
+bool allowed_tags(const struct allowed *by, const struct catalog_model *m)
+{
+	size_t n = 0;
+	while (n < m->n_tags && allowed_tag(by, m->tags[n]))
+		n++;
+	return n == m->n_tags;
+}
+
 bool allowed_name(const struct allowed *by, struct str name)
 {
 	struct ref ref;

@@ -23,6 +23,11 @@ struct allowed allowed_copy(const struct allowed *from, struct arena *a);
 bool allowed_model(const struct allowed *by, const struct catalog_model *m);
 bool allowed_name(const struct allowed *by, struct str name);
 
+/* May somebody else's name of a model be shown to this caller? */
+bool allowed_tag(const struct allowed *by, const char *tag);
+/* Are all names of this model the caller's? */
+bool allowed_tags(const struct allowed *by, const struct catalog_model *m);
+
 /* For handlers of what concerns every model: may the caller use all of them?
  * -1 is ERR_FORBIDDEN. */
 must_use int allowed_all(const struct http_exchange *x, struct err *e);

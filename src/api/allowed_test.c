@@ -102,6 +102,9 @@ static void a_model_is_allowed_by_any_of_its_names(void **state)
 	struct catalog_model m = { .tags = tags, .n_tags = 2 };
 	(void)state;
 	assert_true(allowed_model(&by, &m));
+	assert_false(allowed_tags(&by, &m));
+	assert_false(allowed_tag(&by, tags[0]));
+	assert_true(allowed_tag(&by, tags[1]));
 	m.n_tags = 1;
 	assert_false(allowed_model(&by, &m));
 	m.n_tags = 0; /* without names: only who may use all */

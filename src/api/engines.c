@@ -40,9 +40,17 @@ static void format_time(int64_t unix_ms, char out[32])
 	snprintf(out + n, 32 - n, ".%03dZ", (int)(unix_ms % 1000));
 }
 
+struct rows {
+	struct allowed by;
+	json_t *all;
+};
+
 static void add_row(void *ctx, const struct engine_running *r)
 {
+	const struct rows *rows = ctx;
 	char used[32];
+	if (!allowed_name(&rows->by, str_of(r->model)))
+		return;
 	format_time(r->last_used_ms, used);
 	json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "backend_name",
 				r->engine, "model_name", r->model, "mode",
@@ -71,19 +79,19 @@ static void add_row(void *ctx, const struct engine_running *r)
 	} else if (r->last_used_ms) {
 		json_object_set_new(row, "keep_alive", json_string("-1"));
 	}
-	json_array_append_new(ctx, row);
+	json_array_append_new(rows->all, row);
 }
 
 void engines_ps(void *app, struct http_exchange *x, const struct route_match *m)
 {
 	struct api *api = app;
-	json_t *all = json_array();
+	struct rows rows = { allowed_by(api, api_key(x)), json_array() };
 	(void)m;
 	list_each (it, &api->engines->engines) {
 		struct engine *en = container_of(it, struct engine, link);
-		en->kind->each_running(en, add_row, all);
+		en->kind->each_running(en, add_row, &rows);
 	}
-	reply_json(x, 200, all);
+	reply_json(x, 200, rows.all);
 }
 
 struct usage {
@@ -138,9 +146,17 @@ void engines_requests(void *app, struct http_exchange *x,
 		return;
 	}
 	/* Every name of a model means all of its requests. */
-	if (url_query_get(query, "model", a, &name) && name.n &&
-	    catalog_find(api->catalog, name, CATALOG_STRICT, a, &model, &e) ==
-		    0)
+	int got = 1;
+	if (url_query_get(query, "model", a, &name) && name.n)
+		got = catalog_find(api->catalog, name, CATALOG_STRICT, a,
+				   &model, &e);
+	/* What others ask the models that a key is not for, it is not told. */
+	if (name.n ? allowed_check(api, x, name, got == 0 ? model : NULL, &e)
+		   : allowed_all(x, &e)) {
+		reply_text_error(x, &e);
+		return;
+	}
+	if (got == 0)
 		name = str_of(digest_text(&model->id, id));
 	/* The answer to HEAD has no end that one could wait for. */
 	if (wants_events(x) && exchange_head(x)->method != HTTP_HEAD &&

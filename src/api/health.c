@@ -84,11 +84,14 @@ void health_metrics(void *app, struct http_exchange *x,
 		    const struct route_match *m)
 {
 	struct api *api = app;
+	struct err e;
 	auto_buf struct buf out;
 	(void)m;
 	buf_init(&out, METRICS_BYTES);
 	if (!api->has_metrics)
 		reply_text(x, 404, "metrics are switched off\n");
+	else if (allowed_all(x, &e)) /* they name every model */
+		reply_text_error(x, &e);
 	else if (metrics_print(api->metrics, api->engines,
 			       http_server_count(api->server), &out))
 		reply_text(x, 500, "the metrics do not fit\n");
@@ -107,7 +110,8 @@ void health_logs(void *app, struct http_exchange *x,
 	struct arena *a = exchange_arena(x);
 	bool follow, no_engines;
 	(void)m;
-	if (url_query_bool(query, "follow", false, a, &follow, &e) ||
+	if (allowed_all(x, &e) ||
+	    url_query_bool(query, "follow", false, a, &follow, &e) ||
 	    url_query_bool(query, "no-engines", false, a, &no_engines, &e))
 		reply_text_error(x, &e);
 	else

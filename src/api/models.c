@@ -1,4 +1,5 @@
 #include "api/allowed.h"
+#include "api/keys.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/work.h"
@@ -8,14 +9,20 @@
 /* ---- GET /models, /models/NAME ---- */
 
 /* Model = {"id","tags","created","config"}; the config is the artifact's. */
-static int put_model(struct buf *out, const struct catalog_model *m)
+static int put_model(struct buf *out, const struct catalog_model *m,
+		     const struct allowed *by)
 {
 	char id[DIGEST_TEXT_BYTES];
+	bool has_tags = false;
 	int full = buf_printf(out, "{\"id\":\"%s\"", digest_text(&m->id, id));
-	for (size_t i = 0; i < m->n_tags && !full; i++)
-		full = buf_puts(out, i ? "," : ",\"tags\":[") ||
+	for (size_t i = 0; i < m->n_tags && !full; i++) {
+		if (!allowed_tag(by, m->tags[i]))
+			continue;
+		full = buf_puts(out, has_tags ? "," : ",\"tags\":[") ||
 		       buf_put_json(out, str_of(m->tags[i]));
-	return full || (m->n_tags && buf_puts(out, "]")) ||
+		has_tags = true;
+	}
+	return full || (has_tags && buf_puts(out, "]")) ||
 	       buf_printf(out, ",\"created\":%lld,\"config\":",
 			  (long long)m->created_s) ||
 	       buf_put(out, m->config.p, m->config.n) || buf_puts(out, "}");
@@ -52,7 +59,7 @@ static int list(struct work *w, struct err *e)
 	for (size_t i = 0; i < n && !l->full; i++)
 		if (allowed_model(&l->allowed, &models[i]))
 			l->full = (l->out.n > 1 && buf_puts(&l->out, ",")) ||
-				  put_model(&l->out, &models[i]);
+				  put_model(&l->out, &models[i], &l->allowed);
 	l->full = l->full || buf_puts(&l->out, "]\n");
 	return 0;
 }
@@ -108,7 +115,8 @@ void models_inspect(void *app, struct http_exchange *x,
 		return;
 	auto_buf struct buf out;
 	buf_init(&out, LIMIT_REPLY_BODY_BYTES);
-	int full = put_model(&out, model) || buf_puts(&out, "\n");
+	struct allowed by = allowed_by(app, api_key(x));
+	int full = put_model(&out, model, &by) || buf_puts(&out, "\n");
 	reply_buf(x, full, &out);
 }
 
@@ -261,6 +269,23 @@ static void fini_removal(struct work *w)
 	free(r->name);
 }
 
+/* By its id it goes with all its names, also with those of others. */
+static bool may_remove(struct api *api, struct http_exchange *x,
+		       struct str name)
+{
+	struct err e;
+	struct allowed by = allowed_by(api, api_key(x));
+	const struct catalog_model *model = find(api, x, name);
+	if (!model || allowed_tags(&by, model))
+		return model != NULL;
+	err_set(&e, ERR_FORBIDDEN,
+		"the model has names that the API key '%s' is not for; delete "
+		"it by its names",
+		keys_what(api_key(x))->name);
+	reply_text_error(x, &e);
+	return false;
+}
+
 void models_delete(void *app, struct http_exchange *x,
 		   const struct route_match *m)
 {
@@ -285,7 +310,8 @@ void models_delete(void *app, struct http_exchange *x,
 		reply_text_error(x, &e);
 		return;
 	}
-	if (ref.kind != REF_NAME && api_key(x) && !find(api, x, m->params[0]))
+	if (ref.kind != REF_NAME && api_key(x) &&
+	    !may_remove(api, x, m->params[0]))
 		return;
 	struct removal *r = xcalloc(1, sizeof *r);
 	r->ref = ref;

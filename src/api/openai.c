@@ -14,9 +14,13 @@ static void set_text(json_t *obj, const char *key, const char *text)
 
 /* `owned_by` and `dmr` as Docker Model Runner gives them, and what is in force
  * when the model is in memory. */
-static json_t *describe(struct api *api, const struct catalog_model *m)
+static json_t *describe(struct api *api, const struct catalog_model *m,
+			const struct allowed *by)
 {
 	char id[DIGEST_TEXT_BYTES];
+	size_t tag = 0;
+	while (tag < m->n_tags && !allowed_tag(by, m->tags[tag]))
+		tag++;
 	struct running r = running_find(api->engines, &m->id);
 	int64_t context = r.context ? r.context : m->context_size;
 	json_t *dmr = json_object();
@@ -29,7 +33,8 @@ static json_t *describe(struct api *api, const struct catalog_model *m)
 	set_text(dmr, "size", m->size);
 	json_object_set_new(dmr, "loaded", json_boolean(r.is_loaded));
 	return json_pack("{s:s, s:s, s:I, s:s, s:o}", "id",
-			 m->n_tags ? m->tags[0] : digest_text(&m->id, id),
+			 tag < m->n_tags ? m->tags[tag]
+					 : digest_text(&m->id, id),
 			 "object", "model", "created", (json_int_t)m->created_s,
 			 "owned_by", "docker", "dmr", dmr);
 }
@@ -86,7 +91,7 @@ static void tell_list(struct work *w, int outcome)
 		struct str name = str_of(m->n_tags ? m->tags[0] : "");
 		if (allowed_model(&allowed, m) &&
 		    (!only || only->kind->serves(only, name, m, false)))
-			json_array_append_new(data, describe(api, m));
+			json_array_append_new(data, describe(api, m, &allowed));
 	}
 	list_each (it, &api->engines->engines) {
 		struct engine *en = container_of(it, struct engine, link);
@@ -146,8 +151,9 @@ static void show(struct api *api, struct http_exchange *x, struct engine *only,
 			  STR_ARG(str_head(name, 200)));
 		e.code = ERR_NOT_FOUND;
 	}
+	struct allowed by = allowed_by(api, api_key(x));
 	if (got == 0)
-		reply_json(x, 200, describe(api, m));
+		reply_json(x, 200, describe(api, m, &by));
 	else
 		reply_error(x, &e);
 }

@@ -229,7 +229,7 @@ def test_a_managers_key_reaches_no_other_model(keyed, own_store):
                                              "target": "sales/x" if EMBED in path else "team/x"})
         assert r.status_code == 403 and "team/*, ai/minilm" in r.text, path
     for method, path in [("DELETE", "/models/purge"), ("POST", "/models/prune"),
-                         ("POST", "/models/verify")]:
+                         ("POST", "/models/verify"), ("POST", "/models/load")]:
         r = get(m, path, GOOD, method)
         assert r.status_code == 403 and "about all of them" in r.text
     for body in ({"all": True}, {"models": [TEXT]}):
@@ -239,9 +239,30 @@ def test_a_managers_key_reaches_no_other_model(keyed, own_store):
     # It is team's now by one name; the other name is still not theirs to take.
     assert get(m, f"/models/{EMBED}/tag?repo=sales/theirs&tag=x", OTHER, "POST").is_success
     assert get(m, "/models/sales/theirs:x", GOOD, "DELETE").status_code == 403
+    embed = ids[f"docker.io/{EMBED}:latest"]
+    assert get(m, f"/models/{embed}?force=1", GOOD, "DELETE").status_code == 403
+    for r in (get(m, f"/models/{embed}", GOOD), get(m, "/models", GOOD),
+              get(m, "/v1/models", GOOD), get(m, f"/v1/models/{embed}", GOOD)):
+        assert r.status_code == 200 and "theirs" not in r.text
     assert get(m, "/models/team/mine:x", GOOD, "DELETE").status_code == 200
     assert set(t for x in get(m, "/models", OTHER).json() for t in x["tags"]) == {
         "docker.io/" + TEXT, f"docker.io/{EMBED}:latest", "docker.io/sales/theirs:x"}
+
+
+def test_a_key_hears_of_no_other_models_requests(keyed):
+    m = keyed({"name": "ci", "key": GOOD, "classes": ["inspect"], "models": ["team/*"]},
+              {"name": "all", "key": OTHER, "classes": ["inspect"]},
+              {"name": "asks", "key": "infer"})
+    sse = {"Accept": "text/event-stream"}
+    for path in ("/engines/requests", f"/engines/requests?model={TEXT}"):
+        assert get(m, path, OTHER).status_code == 200
+        assert get(m, path, GOOD).status_code == 403
+        assert m.http.get(path, headers={**bearer(GOOD), **sse}).status_code == 403
+    assert get(m, "/engines/requests?model=team/x", GOOD).json() == []
+    assert get(m, "/logs", GOOD).status_code == get(m, "/metrics", GOOD).status_code == 403
+    assert ask(sdk(m, "infer"))
+    assert len(get(m, "/engines/ps", OTHER).json()) == 1
+    assert get(m, "/engines/ps", GOOD).json() == []
 
 
 # ---- limits ----
