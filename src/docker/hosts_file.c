@@ -1,6 +1,7 @@
 #include "docker/hosts_file.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -144,6 +145,20 @@ static int write_from(int fd, struct str bytes, size_t at, bool appends,
 	return 0;
 }
 
+/* Half a line would be nobody's: no undo would know it. Who appended to it
+ * meanwhile keeps what is his. */
+static void take_back(int fd, size_t at, struct str bytes)
+{
+	char now[LIMIT_HOSTS_LINE_BYTES + 2];
+	size_t n = bytes.n - at;
+	ssize_t got = n < sizeof now ? pread(fd, now, n + 1, (off_t)at) : -1;
+	if (got > 0 && (size_t)got <= n &&
+	    memcmp(now, bytes.p + at, (size_t)got) == 0 &&
+	    ftruncate(fd, (off_t)at) < 0)
+		log_warn("half a line stays in a hosts file error=\"%s\"",
+			 strerror(errno));
+}
+
 static int change(const struct hosts_file *f, const struct stat *was,
 		  struct str bytes, size_t at, struct err *e)
 {
@@ -152,8 +167,11 @@ static int change(const struct hosts_file *f, const struct stat *was,
 	int r = open_same(f, was, appends, &fd, e);
 	if (r)
 		return r;
-	if (write_from(fd, bytes, at, appends, e))
+	if (write_from(fd, bytes, at, appends, e)) {
+		if (appends)
+			take_back(fd, at, bytes);
 		return err_wrap(e, "%s", f->name);
+	}
 	if (!appends && ftruncate(fd, (off_t)bytes.n) < 0)
 		return err_sys(e, "shorten %s", f->name);
 	return 0;

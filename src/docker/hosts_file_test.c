@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -166,6 +168,27 @@ static void the_ceiling_holds_at_it_and_one_above(void **state)
 	assert_int_equal(st.st_size, LIMIT_HOSTS_BYTES + 1);
 }
 
+static void a_full_disk_leaves_no_half_line(void **state)
+{
+	(void)state;
+	static const char text[] = "127.0.0.1\tlocalhost\n";
+	struct hosts_file_look look;
+	struct rlimit was, full;
+	put("hosts", text);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	full = was;
+	full.rlim_cur = strlen(text) + 10;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+	int got = apply(&with, &look);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	assert_int_equal(got, -1);
+	assert_false(look.is_changed);
+	assert_hosts(text);
+	assert_int_equal(apply(&with, &look), 0);
+	assert_hosts("127.0.0.1\tlocalhost\n" LINE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +198,7 @@ int main(void)
 		cmocka_unit_test(the_hostname_tells_whose_addresses_they_are),
 		cmocka_unit_test(only_a_regular_file_is_opened),
 		cmocka_unit_test(the_ceiling_holds_at_it_and_one_above),
+		cmocka_unit_test(a_full_disk_leaves_no_half_line),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
