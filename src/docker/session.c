@@ -18,6 +18,8 @@
 #include <uv.h>
 
 #define BACKLOG 16
+/* A refused peer is logged so often at most. */
+#define REFUSAL_LOG_MS 60000
 
 struct session {
 	struct uv_loop_s *loop;
@@ -30,6 +32,7 @@ struct session {
 	struct fdlink *link; /* owned; modeld, or NULL */
 	bool is_hello;	     /* it said so */
 	struct timer hello;
+	uint64_t refused_ms; /* when it was last logged; 0: never */
 };
 
 /* ---- one modeld ---- */
@@ -222,6 +225,17 @@ static void refuse(int fd, const char *reason)
 		log_debug("a peer left before it was refused");
 }
 
+/* Everybody on this host may connect, and must not fill the log. */
+static void note_refusal(struct session *s, const struct ucred *who)
+{
+	uint64_t now = timer_now_ms(s->loop);
+	if (s->refused_ms && now - s->refused_ms < REFUSAL_LOG_MS)
+		return;
+	s->refused_ms = now;
+	log_warn("a peer of the helper socket is refused uid=%u pid=%d",
+		 who->uid, who->pid);
+}
+
 static void admit(struct session *s, int fd)
 {
 	static const struct fdlink_fns fns = { on_line, on_end };
@@ -231,8 +245,7 @@ static void admit(struct session *s, int fd)
 	struct err e;
 	if (getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0 ||
 	    !is_served(s->setup, who.uid)) {
-		log_warn("a peer of the helper socket is refused uid=%u pid=%d",
-			 who.uid, who.pid);
+		note_refusal(s, &who);
 		refuse(peer, "only modeld's account is served here");
 		return;
 	}
