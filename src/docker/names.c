@@ -70,20 +70,38 @@ static int lock(int *fd, struct err *e)
 
 /* ---- taking lines out ---- */
 
-static void clean(const struct names *n, const char *root)
+/* How many files could not be changed. */
+static size_t clean(const struct names *n, const char *root)
 {
 	struct hosts_rule none = without(&n->rule);
 	struct places_count c = places_once(root, &none);
 	log_info("lines taken out root=%s files=%zu changed=%zu", root, c.files,
 		 c.changed);
+	return c.failed;
 }
 
-static void clean_all(const struct names *n, const char *root)
+static size_t clean_all(const struct names *n, const char *root)
 {
 	struct hosts_rule none = without(&n->host_rule);
-	clean(n, root);
+	size_t failed = clean(n, root);
 	if (has_host_line(n->setup))
-		host_line_apply(n->setup->hosts, &none);
+		failed += !host_line_apply(n->setup->hosts, &none);
+	return failed;
+}
+
+/* What is remembered stays while a file may hold a line of ours. */
+static int remove_all(const struct names *n, const char *root, struct err *e)
+{
+	size_t failed = clean_all(n, root);
+	if (failed)
+		return err_set(e, ERR_SYSTEM,
+			       "%zu hosts files could not be changed and may "
+			       "still have the name; 'modeld-docker names "
+			       "remove' says which: make them writable, then "
+			       "run it again",
+			       failed);
+	names_state_remove();
+	return 0;
 }
 
 /* Lines that a killed one wrote when the setting was another name. */
@@ -263,10 +281,9 @@ static int follow_until_signal(struct names *n, struct err *e)
 	dockerd_free(n->dockerd);
 	host_line_free(n->host_line);
 	follow_free(n->follow);
-	if (r == 0) {
-		clean_all(n, n->state.root);
+	/* Else the next start, or the undo, has to know of them. */
+	if (r == 0 && clean_all(n, n->state.root) == 0)
 		forget_lines(n);
-	}
 	service_fini(&n->service);
 	return r;
 }
@@ -279,13 +296,8 @@ int names_run(const struct setup *s, struct err *e)
 		return -1;
 	auto_free char *root = xstrdup(first_root(&n));
 	clean_former_name(&n, root);
-	int r = 0;
-	if (s->action) {
-		clean_all(&n, root);
-		names_state_remove();
-	} else {
-		r = follow_until_signal(&n, e);
-	}
+	int r = s->action ? remove_all(&n, root, e)
+			  : follow_until_signal(&n, e);
 	fini(&n);
 	return r;
 }

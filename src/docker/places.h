@@ -33,5 +33,6 @@ must_use int places_apply(int dir, const char *id, const struct hosts_rule *r,
 struct places_count {
 	size_t files, changed, failed;
 };
-/* Applies a rule once to every file below `root`. Failures are logged. */
+/* Applies a rule once to every file below `root`. Failures are logged; a file
+ * that is too large is none of `failed`. */
 struct places_count places_once(const char *root, const struct hosts_rule *r);

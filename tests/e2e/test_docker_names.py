@@ -387,6 +387,19 @@ def test_two_followers_do_not_fight(names):
     assert other.returncode == 1 and "end that one" in other.stderr
 
 
+def test_what_cannot_be_undone_is_an_error(host):
+    child = start(host)
+    host.run("mount", "-o", "remount,ro,bind", "/etc/hosts")
+    host.stop(child)
+    got = host.run(PROGRAM, "names", "remove", check=False)
+    assert got.returncode == 1 and "1 hosts files could not be changed" in got.stderr
+    assert NAME in host.sh("cat /etc/hosts")
+    host.run("mount", "-o", "remount,rw,bind", "/etc/hosts")
+    host.run(PROGRAM, "names", "remove")
+    assert NAME not in host.sh("cat /etc/hosts")
+    assert not host.sh("ls -A /var/lib/modeld-docker")
+
+
 # ---- the host's own file ----
 
 def test_the_hosts_own_file(host, tmp_path):
