@@ -7,6 +7,7 @@
 #include "cli/jsonfile.h"
 #include "cli/process.h"
 #include "cli/term.h"
+#include "cli/waysin.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -127,8 +128,8 @@ static bool has_port(const json_t *version, const char *text)
 	json_array_foreach(json_object_get(version, "listen"), i, url)
 	{
 		struct str s = str_of(json_string_value(url));
-		if (s.p && (str_starts(s, "http://127.") ||
-			    str_starts(s, "http://[::1]")))
+		/* Not https: the port of TLS is another setting. */
+		if (s.p && str_starts(s, "http://") && waysin_is_on_host(s.p))
 			is_there |= is_off || str_ends(s, end);
 	}
 	return is_off ? !is_there : is_there;

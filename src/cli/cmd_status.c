@@ -62,17 +62,21 @@ static int show_engines(json_t *backends, struct err *e)
  */
 static const char *host_url(const struct where *w, const json_t *listen)
 {
+	const char *other = NULL; /* also the containers' */
 	size_t i;
 	json_t *url;
 	if (w->kind == WHERE_HOST)
 		return w->text;
 	json_array_foreach(listen, i, url)
 	{
-		if (json_is_string(url) &&
-		    str_starts(str_of(json_string_value(url)), "http://"))
-			return json_string_value(url);
+		const char *text = json_string_value(url);
+		if (!text || str_starts(str_of(text), "unix:"))
+			continue;
+		if (waysin_is_on_host(text))
+			return text;
+		other = other ? other : text;
 	}
-	return json_array_size(listen) ? NULL : WHERE_PORT_URL;
+	return json_array_size(listen) ? other : WHERE_PORT_URL;
 }
 
 static int show_ways_in(const struct where *w, const json_t *listen,

@@ -4,6 +4,7 @@
 #include "cli/jsonfile.h"
 #include "cli/process.h"
 #include "cli/tool.h"
+#include "cli/waysin.h"
 #include "io/holder.h"
 
 #include <errno.h>
@@ -85,7 +86,7 @@ static bool accepts_at(int port, bool is_v6)
 		     : accepts((const struct sockaddr *)&a, sizeof a);
 }
 
-/* Where it listens on loopback. */
+/* Where it listens on loopback, with TLS or without. */
 static size_t show_ports(struct doctor *d, const json_t *listen)
 {
 	size_t i, n = 0;
@@ -93,9 +94,9 @@ static size_t show_ports(struct doctor *d, const json_t *listen)
 	json_array_foreach(listen, i, url)
 	{
 		struct str s = str_of(json_string_value(url));
-		bool is_v6 = s.p && str_starts(s, "http://[::1]");
+		bool is_v6 = s.p && str_find(s, '[') >= 0;
 		uint64_t port;
-		if (!is_v6 && !(s.p && str_starts(s, "http://127.")))
+		if (!s.p || !waysin_is_on_host(s.p))
 			continue;
 		n++;
 		if (!str_to_u64(str_tail(s, (size_t)str_find_last(s, ':') + 1),

@@ -70,6 +70,13 @@ static bool is_loopback(const char *url)
 	       (!strncmp(at, "://127.", 7) || !strncmp(at, "://[::1]", 8));
 }
 
+bool waysin_is_on_host(const char *url)
+{
+	const char *at = strstr(url, "://");
+	return is_loopback(url) || (at && (!strncmp(at, "://0.0.0.0:", 11) ||
+					   !strncmp(at, "://[::]:", 8)));
+}
+
 bool waysin_is_off(const json_t *version)
 {
 	const char *mode =

@@ -11,6 +11,9 @@ struct connection;
 /* Does modeld answer at this base URL ("http://...", "unix:...")? -1 says what
  * came instead. */
 must_use int waysin_try(const char *base, const char *path, struct err *e);
+/* A URL of modeld's, with TLS or without, that programs on this host reach by
+ * loopback: an address of it, or every address. */
+bool waysin_is_on_host(const char *url);
 /* [{"way": "host", "url": ..., "state": "open"} ...]. `version` is what modeld
  * tells at GET /version, or NULL; `c` NULL: modeld-docker is not installed. The
  * caller owns it. */

@@ -110,6 +110,22 @@ def test_the_port_is_held_by_another_program(well):
     well.modeld = start_modeld(well)
 
 
+@pytest.mark.parametrize("args, says", [
+    (("--port", "off", "--tls-port", "12434"), "https://127.0.0.1:12434"),
+    (("--bind", "0.0.0.0", "--keys", "{keys}"), "http://0.0.0.0:12434")])
+def test_a_port_with_tls_or_for_all_is_modelds_own(well, args, says):
+    keys = well.folder / "keys.json"
+    keys.write_text('{"keys": [{"name": "k", "hash": "sha256:%s"}]}' % ("0" * 64))
+    keys.chmod(0o600)
+    well.stop(well.modeld)
+    well.modeld = start_modeld(well, *(a.format(keys=keys) for a in args))
+    _, lines = doctor(well)
+    assert f"OK   port: {says}" in lines, lines
+    assert not any("is held by" in line for line in lines)
+    status = well.out(CLI, "status", env=CLEAN)
+    assert f"OpenAI API:    {says}/v1\n" in status
+
+
 def test_a_broken_configuration(well):
     config = well.folder / "etc-modeld/config.json"
     config.write_text('{"port": }')

@@ -92,6 +92,19 @@ def test_the_port_moves_at_once_and_stays_after_a_restart(daemon):
     d.stop = again.stop = lambda: None
 
 
+@pytest.mark.parametrize("more", [("--tls-port", "0"), ("--bind", "0.0.0.0", "--keys", "{keys}")])
+def test_the_port_moves_beside_tls_and_on_every_address(daemon, tmp_path, more):
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [{"name": "k", "hash": "sha256:" + "0" * 64}]}))
+    keys.chmod(0o600)
+    d = daemon(*(x.format(keys=keys) for x in more))
+    new = free_port()
+    for text in (str(new), "off", str(d.port)):
+        got = d.enable("--tcp", text)
+        assert (got.returncode, got.stderr) == (0, "")
+        assert listens(new) == (text == str(new)) and listens(d.port) == (text == str(d.port))
+
+
 def test_off_closes_the_port_and_a_number_opens_it_again(daemon):
     d = daemon()
     assert d.enable("--tcp", "off").returncode == 0
