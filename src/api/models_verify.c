@@ -93,6 +93,10 @@ static void on_step(void *ctx, int outcome, const struct err *e)
 {
 	struct verifying *v = ctx;
 	v->is_working = false;
+	if (v->x && outcome == VERIFY_MORE) {
+		next(v);
+		return;
+	}
 	if (v->x && outcome >= 0) {
 		tell(v, outcome);
 		return;

@@ -1,4 +1,5 @@
 #include "oci/verify.h"
+#include "base/limits.h"
 #include "oci/folder.h"
 #include "oci/store_priv.h"
 
@@ -17,6 +18,10 @@ struct verify {
 	struct folder *folder; /* the store's */
 	struct item *items;    /* owned; sorted, each once */
 	size_t n, at;
+	/* The file that is being read. */
+	int fd; /* owned; -1: none */
+	struct digest_ctx *hash;
+	struct verify_step step;
 };
 
 static void put(struct verify *v, const struct digest *d, bool is_manifest)
@@ -64,6 +69,7 @@ int verify_new(struct store *s, struct verify **out, struct err *e)
 	auto_(verify) v = xcalloc(1, sizeof *v);
 	auto_(index) x = NULL;
 	v->folder = store_folder(s);
+	v->fd = -1;
 	if (store_index(s, &x, e))
 		return -1;
 	for (size_t i = 0; i < x->n; i++) {
@@ -78,57 +84,87 @@ int verify_new(struct store *s, struct verify **out, struct err *e)
 	return 0;
 }
 
+static void close_file(struct verify *v)
+{
+	base_closep(&v->fd);
+	v->fd = -1;
+	digest_ctx_free(steal(&v->hash));
+}
+
 void verify_free(struct verify *v)
 {
-	if (v)
-		free(v->items);
+	if (!v)
+		return;
+	close_file(v);
+	free(v->items);
 	free(v);
 }
 
-static int hash(int fd, struct verify_step *out)
+static int judge(struct verify *v)
 {
-	enum { CHUNK_BYTES = 1 << 20 };
-	auto_free char *chunk = xcalloc(1, CHUNK_BYTES);
-	auto_(digest_ctx) ctx = digest_ctx_new();
-	ssize_t n;
-	while ((n = read(fd, chunk, CHUNK_BYTES)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			snprintf(out->problem, sizeof out->problem,
-				 "it cannot be read: %s", strerror(errno));
-			return VERIFY_BAD;
-		}
-		digest_ctx_put(ctx, chunk, (size_t)n);
-		out->bytes += (uint64_t)n;
-	}
-	struct digest got = digest_ctx_end(ctx);
-	if (digest_eq(&got, &out->digest))
+	struct verify_step *step = &v->step;
+	struct digest got = digest_ctx_end(v->hash);
+	if (digest_eq(&got, &step->digest))
 		return 0;
-	snprintf(out->problem, sizeof out->problem,
+	snprintf(step->problem, sizeof step->problem,
 		 "it has changed: its digest is sha256:%.12s...", got.hex);
 	return VERIFY_BAD;
 }
 
-int verify_next(struct verify *v, struct verify_step *out, struct err *e)
+/* A part of the file, so that others get their turn. */
+static int hash(struct verify *v)
+{
+	enum { CHUNK_BYTES = 1 << 20 };
+	auto_free char *chunk = xcalloc(1, CHUNK_BYTES);
+	struct verify_step *step = &v->step;
+	uint64_t until = step->bytes + LIMIT_VERIFY_STEP_BYTES;
+	while (step->bytes < until) {
+		ssize_t n = read(v->fd, chunk, CHUNK_BYTES);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			snprintf(step->problem, sizeof step->problem,
+				 "it cannot be read: %s", strerror(errno));
+			return VERIFY_BAD;
+		}
+		if (n == 0)
+			return judge(v);
+		digest_ctx_put(v->hash, chunk, (size_t)n);
+		step->bytes += (uint64_t)n;
+	}
+	return VERIFY_MORE;
+}
+
+static int open_next(struct verify *v, struct err *e)
 {
 	char path[FOLDER_PATH_BYTES];
-	*out = (struct verify_step){ 0 };
-	if (v->at == v->n)
-		return VERIFY_END;
 	const struct item *it = &v->items[v->at++];
-	out->digest = it->digest;
+	v->step = (struct verify_step){ .digest = it->digest };
 	snprintf(path, sizeof path, "%s/%s",
 		 it->is_manifest ? STORE_MANIFESTS : STORE_BLOBS,
 		 it->digest.hex);
-	auto_close int fd =
-		openat(v->folder->fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0)
-		return hash(fd, out);
-	if (errno != ENOENT)
+	v->fd = openat(v->folder->fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (v->fd < 0 && errno != ENOENT)
 		return err_sys(e, "open %s/%s", v->folder->path, path);
-	snprintf(out->problem, sizeof out->problem, "it is missing");
-	return VERIFY_BAD;
+	if (v->fd >= 0)
+		v->hash = digest_ctx_new();
+	else
+		snprintf(v->step.problem, sizeof v->step.problem,
+			 "it is missing");
+	return 0;
+}
+
+int verify_next(struct verify *v, struct verify_step *out, struct err *e)
+{
+	if (v->fd < 0 && v->at == v->n)
+		return VERIFY_END;
+	if (v->fd < 0 && open_next(v, e))
+		return -1;
+	int got = v->fd < 0 ? VERIFY_BAD : hash(v);
+	*out = v->step;
+	if (got != VERIFY_MORE)
+		close_file(v);
+	return got;
 }
 
 size_t verify_count(const struct verify *v)

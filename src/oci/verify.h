@@ -1,13 +1,14 @@
 /* verify.h - reads a whole store again and compares it with its digests.
  *
  * The plan is what the models need and what else lies among the blobs; each
- * step hashes one file and blocks for its size: for jobs, one at a time. */
+ * step hashes a file, or LIMIT_VERIFY_STEP_BYTES of it, and blocks for that
+ * long: for jobs, one at a time. */
 #pragma once
 #include "oci/store.h"
 
 struct verify;
 
-enum verify_outcome { VERIFY_BAD = 1, VERIFY_END };
+enum verify_outcome { VERIFY_BAD = 1, VERIFY_END, VERIFY_MORE };
 
 struct verify_step {
 	struct digest digest;
@@ -20,7 +21,8 @@ void verify_free(struct verify *v);
 BASE_AUTO(verify);
 
 /* 0: the next file is as it should be; VERIFY_BAD: it is not, out->problem
- * says why; VERIFY_END: there are no more. -1 if it cannot be read at all. */
+ * says why; VERIFY_MORE: the file goes on; VERIFY_END: there are no more. -1 if
+ * it cannot be read at all. */
 must_use int verify_next(struct verify *v, struct verify_step *out,
 			 struct err *e);
 /* How many files there are to read. */

@@ -1,4 +1,5 @@
 #include "oci/verify.h"
+#include "base/limits.h"
 #include "oci/blob.h"
 #include "oci/store_make.h"
 
@@ -17,6 +18,8 @@ static struct digest put(struct fixture *f, const char *text)
 	return d;
 }
 
+static size_t n_more;
+
 /* Goes through all; gives the number of bad files, the last one in *bad. */
 static size_t run(struct fixture *f, size_t *n, struct verify_step *bad)
 {
@@ -29,6 +32,7 @@ static size_t run(struct fixture *f, size_t *n, struct verify_step *bad)
 	*n = verify_count(v);
 	while ((got = verify_next(v, &step, &e)) != VERIFY_END) {
 		assert_true(got >= 0);
+		n_more += got == VERIFY_MORE;
 		if (got != VERIFY_BAD)
 			continue;
 		*bad = step;
@@ -69,10 +73,34 @@ static void every_file_is_read_once(void **state)
 	assert_string_equal(bad.problem, "it is missing");
 }
 
+static void a_large_file_is_read_in_parts(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+	auto_(blob) b = NULL;
+	struct verify_step bad;
+	size_t n, bytes = LIMIT_VERIFY_STEP_BYTES + 1;
+	auto_free char *all = xcalloc(1, bytes);
+	struct digest d = digest_of((struct str){ all, bytes });
+	assert_int_equal(blob_begin(f->store, &d, bytes, &b, &e), 0);
+	assert_int_equal(blob_write(b, all, bytes, &e), 0);
+	assert_int_equal(blob_commit(b, &e), 0);
+	n_more = 0;
+	assert_int_equal(run(f, &n, &bad), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(n_more, 1);
+	auto_free char *path = xasprintf("%s/blobs/sha256/%s", f->dir, d.hex);
+	assert_int_equal(truncate(path, (off_t)bytes - 1), 0);
+	assert_int_equal(run(f, &n, &bad), 1);
+	assert_int_equal(bad.bytes, bytes - 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_file_is_read_once,
+						store_make, store_unmake),
+		cmocka_unit_test_setup_teardown(a_large_file_is_read_in_parts,
 						store_make, store_unmake),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
