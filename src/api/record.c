@@ -25,6 +25,9 @@ struct record *record_new(const struct record_facts *f)
 	r->caller = xstrdup(f->caller);
 	r->user_agent = f->user_agent.n ? str_dup(f->user_agent) : NULL;
 	r->origin = f->origin.n ? str_dup(f->origin) : NULL;
+	r->text_bytes = strlen(f->model_id) + strlen(f->model) +
+			strlen(f->url) + strlen(f->caller) + f->user_agent.n +
+			f->origin.n;
 	list_init(&r->age_link);
 	list_init(&r->group_link);
 	list_init(&r->open_link);
@@ -55,7 +58,7 @@ void record_drop(struct record *r)
 
 size_t record_bytes(const struct record *r)
 {
-	return sizeof *r + r->request.cap + r->answer.cap;
+	return sizeof *r + r->text_bytes + r->request.cap + r->answer.cap;
 }
 
 /* ---- the request's text ---- */

@@ -22,6 +22,7 @@ struct record {
 	char *model_id, *model, *method, *url, *caller, *user_agent,
 		*origin;    /* owned */
 	int64_t started_ns; /* Unix time */
+	size_t text_bytes;  /* of the strings above */
 	struct buf request, answer;
 	uint64_t request_cut, answer_cut; /* bytes that were left out */
 	bool is_stream;
