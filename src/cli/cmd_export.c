@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct exporting {
@@ -28,6 +29,36 @@ static int write_piece(void *ctx, struct str piece, struct err *e)
 	return 0;
 }
 
+static int fetch(struct call *c, const char *url, struct exporting *x,
+		 struct err *e)
+{
+	progress_init(&x->progress, 0);
+	int failed = call_stream(
+		c, &(struct call_request){ .method = "GET", .path = url },
+		write_piece, x, e);
+	progress_clear(&x->progress);
+	progress_fini(&x->progress);
+	return failed;
+}
+
+/* A device or a pipe stays what it is. */
+static int export_into(struct call *c, const char *url, const char *path,
+		       struct err *e)
+{
+	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+	struct exporting x = { .path = path, .fd = fd };
+	if (fd < 0)
+		return err_sys(e, "open %s", path);
+	return fetch(c, url, &x, e);
+}
+
+static bool is_special(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+	       !S_ISDIR(st.st_mode);
+}
+
 /* The file has its name only when it is whole. */
 static int export_to(struct call *c, const char *url, const char *path,
 		     struct err *e)
@@ -38,12 +69,7 @@ static int export_to(struct call *c, const char *url, const char *path,
 	struct exporting x = { .path = path, .fd = fd };
 	if (fd < 0)
 		return err_sys(e, "create %s", temp);
-	progress_init(&x.progress, 0);
-	int failed = call_stream(
-		c, &(struct call_request){ .method = "GET", .path = url },
-		write_piece, &x, e);
-	progress_clear(&x.progress);
-	progress_fini(&x.progress);
+	int failed = fetch(c, url, &x, e);
 	if (!failed && fsync(fd) < 0)
 		failed = err_sys(e, "write %s", path);
 	if (!failed && rename(temp, path) < 0)
@@ -80,5 +106,8 @@ int cmd_export(const struct cmd_line *in, struct err *e)
 			       "file with -o, or redirect the output");
 	if (call_open(&c, e))
 		return -1;
-	return path ? export_to(c, url, path, e) : export_to_stdout(c, url, e);
+	if (!path)
+		return export_to_stdout(c, url, e);
+	return is_special(path) ? export_into(c, url, path, e)
+				: export_to(c, url, path, e);
 }

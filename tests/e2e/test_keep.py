@@ -179,6 +179,18 @@ def test_a_model_is_carried_by_the_command_line(modeld, start, tmp_path):
     assert b"'format' must be" in r.stderr
 
 
+def test_an_export_replaces_no_pipe_and_no_device(modeld, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        try:
+            cli(modeld, "export", "ai/other", "-o", pipe)
+            assert pipe.is_fifo() and "manifest.json" in names(reader.stdout.read())
+        finally:
+            reader.kill()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
 def test_what_is_lost_is_asked_about_first(start, own_store):
     m = start(own_store)
     assert b"cancelled" in cli(m, "purge", input=b"n\n").stdout
