@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -15,6 +16,9 @@
 
 #define FOLDER "/run/netns"
 #define OWN "/proc/thread-self/ns/net"
+/* What we do under the lock takes a small part of this. */
+#define LOCK_MS 5000
+#define LOCK_LOOK_MS 20
 
 /* A name of ip-netns(8): one component of a path. */
 static int path_of(const char *name, char out[280], struct err *e)
@@ -43,14 +47,28 @@ static int share_folder(struct err *e)
 		       errno == EPERM ? " (run this as root)" : "");
 }
 
+/* The folder is ip(8)'s lock too, and every user may open it: who never lets go
+ * must not stop us. */
+static void await_lock(int fd)
+{
+	for (int ms = 0; ms < LOCK_MS; ms += LOCK_LOOK_MS) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return;
+		poll(NULL, 0, LOCK_LOOK_MS);
+	}
+	log_warn("another process keeps " FOLDER " locked; it is not waited "
+		 "for");
+}
+
 int netns_lock(int *lock, struct err *e)
 {
 	if (mkdir(FOLDER, 0755) < 0 && errno != EEXIST)
 		return err_sys(e, "create %s%s", FOLDER,
 			       errno == EACCES ? " (run this as root)" : "");
 	auto_close int fd = open(FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || flock(fd, LOCK_EX) < 0)
-		return err_sys(e, "lock %s", FOLDER);
+	if (fd < 0)
+		return err_sys(e, "open %s", FOLDER);
+	await_lock(fd);
 	*lock = steal_fd(&fd);
 	return 0;
 }

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -254,6 +255,34 @@ def test_run_keeps_it_all_and_undoes_it_all(fresh_host, tmp_path):
     assert fresh_host.stop(run) == 0
     assert fresh_host.snapshot() == before
     assert fresh_host.run("pgrep", "-x", "modeld-docker", check=False).stdout == ""
+
+
+HOLDER = """import fcntl, sys, time
+held = []
+for path in sys.argv[1:]:
+    try:
+        held.append(open(path))
+        fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pass
+print(len(held), flush=True)
+time.sleep(1000)"""
+
+
+def test_no_other_user_can_hold_the_locks(fresh_host, tmp_path):
+    run = start_run(fresh_host, tmp_path)
+    eventually(lambda: ping(fresh_host) == "front")
+    fresh_host.stop(run, signal.SIGKILL)
+    eventually(lambda: fresh_host.run("pgrep", "-x", "modeld-docker", check=False).stdout == "")
+    left = fresh_host.sh("ls -d /run/netns /run/modeld-docker/*").split()
+    holder = fresh_host.popen("setpriv", "--reuid=4242", "--regid=4242", "--clear-groups",
+                              sys.executable, "-c", HOLDER, *left, stdout=subprocess.PIPE)
+    assert int(holder.stdout.readline()) >= 2
+    run = start_run(fresh_host, tmp_path)
+    eventually(lambda: ping(fresh_host) == "front")
+    assert fresh_host.stop(run) == 0
+    assert not fresh_host.sh("ls /run/netns")
+    fresh_host.stop(holder, signal.SIGKILL)
 
 
 def test_a_run_that_is_killed_takes_all_along(fresh_host, tmp_path):
