@@ -402,8 +402,7 @@ int auth_answer(struct auth *a, const struct challenge *c, unsigned number,
 	if (c->kind == CHALLENGE_NONE)
 		return want_login(a, "refuses without saying what it wants", e);
 	/* Those who began what is under way may all have left. */
-	bool is_busy =
-		!list_is_empty(&a->waiting) || a->query || a->transfer;
+	bool is_busy = !list_is_empty(&a->waiting) || a->query || a->transfer;
 	list_push_back(&a->waiting, &w->link);
 	if (is_busy)
 		return 0;
