@@ -52,15 +52,15 @@ static bool is_unfinished(struct str name)
 	return str_ends(name, FOLDER_INCOMPLETE) || strstr(text, FOLDER_TEMP);
 }
 
-/* Nobody has touched it for long, and no process holds its lock. */
+/* Nobody has touched it for long, and no process holds its lock. Then *lock
+ * holds it, so that nobody begins with what is being removed. */
 static bool is_abandoned(int dir, const char *name, const struct stat *st,
-			 int after_s)
+			 int after_s, int *lock)
 {
-	auto_close int fd = -1;
 	if (time(NULL) - st->st_mtime < after_s)
 		return false;
-	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+	*lock = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return *lock >= 0 && flock(*lock, LOCK_EX | LOCK_NB) == 0;
 }
 
 struct sweep {
@@ -71,14 +71,14 @@ struct sweep {
 };
 
 static bool must_stay(struct sweep *w, int dir, const char *name,
-		      const struct stat *st)
+		      const struct stat *st, int *lock)
 {
 	struct digest d;
 	if (digest_parse_hex(str_of(name), &d))
 		return keep_has(&w->keep, &d) || store_is_leased(w->store, &d);
 	/* Foreign files are not ours to remove. */
 	return !is_unfinished(str_of(name)) || !S_ISREG(st->st_mode) ||
-	       !is_abandoned(dir, name, st, w->unfinished_after_s);
+	       !is_abandoned(dir, name, st, w->unfinished_after_s, lock);
 }
 
 static void sweep_folder(struct sweep *w, const char *sub)
@@ -90,9 +90,10 @@ static void sweep_folder(struct sweep *w, const char *sub)
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	while (dir && (entry = readdir(dir))) {
 		char path[FOLDER_PATH_BYTES];
+		auto_close int lock = -1;
 		if (entry->d_name[0] == '.' ||
 		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    must_stay(w, fd, entry->d_name, &st) ||
+		    must_stay(w, fd, entry->d_name, &st, &lock) ||
 		    snprintf(path, sizeof path, "%s/%s", sub, entry->d_name) >=
 			    (int)sizeof path)
 			continue;
