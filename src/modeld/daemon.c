@@ -243,6 +243,19 @@ static void apply(struct daemon *d)
 			      ways_port(&d->ways));
 }
 
+/* While somebody replaces the file there may be none for a moment, and what
+ * stands without one asks for no keys. */
+static int check_file(const struct options *was, const struct options *is,
+		      struct err *e)
+{
+	if (!was->has_file || is->has_file)
+		return 0;
+	return err_set(e, ERR_USAGE,
+		       "%s is gone; put it back, or start modeld again to do "
+		       "without it",
+		       is->config);
+}
+
 /* What can change while it runs: the port, what containers may do, the log
  * level, origins, keep-alive and the engines elsewhere. A wrong file changes
  * nothing. */
@@ -254,6 +267,7 @@ static void on_reload(uv_signal_t *signal, int number)
 	struct err e;
 	(void)number;
 	if (options_read(&fresh, d->argc, d->argv, &e) ||
+	    check_file(d->options, &fresh, &e) ||
 	    read_keys(&fresh, &keyfile, &e) ||
 	    certs_load(&d->certs, &fresh, &e) ||
 	    replace_engines(d, fresh.engines, &e)) {

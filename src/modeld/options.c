@@ -509,6 +509,7 @@ static int read_file(struct options *o, bool must_exist, struct err *e)
 		return 0;
 	if (fd < 0)
 		return err_sys(e, "read %s", o->config);
+	o->has_file = true;
 	while ((n = read(fd, piece, sizeof piece)) > 0)
 		if (buf_put(&text, piece, (size_t)n))
 			return err_set(e, ERR_USAGE,

@@ -35,7 +35,8 @@ struct options {
 	int ready_fd; /* -1: none */
 	/* The file's "engines", or NULL; owned. */
 	json_t *engines;
-	char *config; /* owned; the file, which need not be there */
+	char *config;  /* owned; the file, which need not be there */
+	bool has_file; /* it was */
 };
 
 enum options_outcome { OPTIONS_DONE = 1 };

@@ -405,6 +405,22 @@ def test_a_wrong_file_changes_nothing_and_stops_no_start(keyed, keys, change, re
     assert len(got.stderr.strip().splitlines()) == 1
 
 
+def test_a_configuration_that_is_gone_opens_nothing(start, models_store, keys, tmp_path):
+    keys.write({"name": "ci", "key": GOOD})
+    home = tmp_path / "config"
+    (home / "modeld").mkdir(parents=True)
+    file = home / "modeld" / "config.json"
+    file.write_text(json.dumps({"keys": str(keys.path)}))
+    m = start(models_store, env={"CONFIGURATION_DIRECTORY": str(home / "modeld")})
+    assert get(m, "/v1/models").status_code == 401
+    file.rename(tmp_path / "aside")
+    keys.reload(m, expect="settings not read again")
+    assert "is gone" in m.log().splitlines()[-1]
+    assert get(m, "/v1/models").status_code == 401
+    (tmp_path / "aside").rename(file)
+    keys.reload(m)
+
+
 def test_keys_can_be_switched_off_and_on(start, models_store, keys):
     keys.write({"name": "ci", "key": GOOD})
     m = start(models_store, config={})
