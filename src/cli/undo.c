@@ -5,10 +5,12 @@
 #include "cli/term.h"
 #include "cli/tool.h"
 #include "cli/units.h"
+#include "io/unixpath.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define STOP_MS 60000
@@ -101,6 +103,32 @@ static int stop(struct connection *c, struct err *e)
 	return 0;
 }
 
+/* What a 'modeld-docker run' that was killed leaves, unless another has begun
+ * since; it holds run.lock. */
+static void remove_files(void)
+{
+	static const char *const files[] = { CONNECTION_RUN_DIR "/run.pid",
+					     CONNECTION_RUN_DIR "/run.json" };
+	static const char *const sockets[] = { CONNECTION_RUN_DIR
+					       "/docker.sock",
+					       CONNECTION_RUN_DIR
+					       "/helper.sock" };
+	static const char lock[] = CONNECTION_RUN_DIR "/run.lock";
+	auto_close int fd = open(lock, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		unlink(files[i]);
+	for (size_t i = 0; i < ARRAY_LEN(sockets); i++) {
+		auto_close int live = -1;
+		struct err why;
+		if (unixpath_connect(sockets[i], &live, &why) &&
+		    why.code == ERR_REFUSED)
+			unlink(sockets[i]);
+	}
+	unlink(lock);
+}
+
 int undo_all(struct connection *c, bool is_dry, struct err *e)
 {
 	struct found before = look(c);
@@ -122,9 +150,13 @@ int undo_all(struct connection *c, bool is_dry, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
 		if (clean(c, steps[i], failed ? &why : e))
 			failed = -1;
-	/* Nothing holds this lock now; the folder goes if it is empty. */
-	if (!failed && unlink(CONNECTION_RUN_DIR "/names.lock") == 0)
+	if (!failed) {
+		remove_files();
+		/* Nothing holds this lock now; the folder goes if it is
+		 * empty. */
+		unlink(CONNECTION_RUN_DIR "/names.lock");
 		rmdir(CONNECTION_RUN_DIR);
+	}
 	struct found after = look(c);
 	if (before.socket && !after.socket)
 		term_printf("Docker socket   is Docker Engine's own again\n");

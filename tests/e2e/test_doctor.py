@@ -196,6 +196,10 @@ def test_the_helper_was_killed(well):
     failed, lines = doctor(well)
     assert any(re.search("helper: it does not run, but .* is there", f) for f in failed), failed
     assert any("Docker Engine" in f and "disconnect" in f for f in failed), failed
+    well.run(CLI, "disconnect", env=CLEAN)
+    assert doctor(well)[0] == []
+    assert not well.sh("ls -d /run/modeld-docker /run/*.sock* 2>/dev/null | grep -vx "
+                       "/run/docker.sock || true")
 
 
 def test_a_helper_that_hangs(well):
