@@ -365,12 +365,18 @@ int net_down(const struct setup *s, struct err *e)
 	if (r < 0)
 		log_warn("a device is left: %s", other.msg);
 	/* The namespace lives on while a socket of modeld's is in it, so the
-	 * cable is cut by itself. */
-	if (remove_namespace(&n, e) ||
-	    (r == 0 && netlink_delete_link(n.host, n.link.index, e)) ||
-	    guard_remove(e) || netlink_keep_routes(n.host, NULL, 0, e))
-		return -1;
-	return 0;
+	 * cable is cut by itself. Each is tried; the first error stays. */
+	int failed = remove_namespace(&n, e);
+	if (r == 0 &&
+	    netlink_delete_link(n.host, n.link.index, failed ? &other : e))
+		failed = -1;
+	if (guard_remove(failed ? &other : e))
+		failed = -1;
+	/* While the cable is there, or a rule, so is what holds a request back
+	 * when the address is not. */
+	if (!failed)
+		failed = netlink_keep_routes(n.host, NULL, 0, e);
+	return failed;
 }
 
 int net_command(const struct setup *s, struct err *e)
