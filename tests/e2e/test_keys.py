@@ -346,8 +346,10 @@ def test_parallel_is_released_whatever_happens(keyed):
     # A body that never comes, a refusal, an engine that dies: all give it back.
     with m.connect() as s:
         s.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-                  f"Authorization: Bearer {GOOD}\r\nContent-Length: 100\r\n\r\n".encode())
-        eventually(lambda: get(m, "/v1/models", GOOD).status_code == 429)
+                  f"Authorization: Bearer {GOOD}\r\nContent-Length: 100\r\n"
+                  f"Expect: 100-continue\r\n\r\n".encode())
+        assert s.recv(1000).startswith(b"HTTP/1.1 100")  # it is in
+        assert get(m, "/v1/models", GOOD).status_code == 429
     eventually(lambda: get(m, "/v1/models", GOOD).status_code == 200)
     for _ in range(5):
         assert get(m, "/v1/chat/completions", GOOD, "POST", content=b"{").status_code == 400
