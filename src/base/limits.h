@@ -198,6 +198,8 @@
  */
 #define LIMIT_DOCKERD_PAUSE_MIN_MS 50
 #define LIMIT_DOCKERD_PAUSE_MS 2000
+/* An Engine that failed to answer something is asked again after this. */
+#define LIMIT_DOCKERD_AGAIN_MS 5000
 
 /* A hosts file; the long lists that block advertisements have 5 MB. One line
  * of ours: an IPv6 address, a name of 253 bytes, a mark. */

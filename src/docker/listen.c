@@ -31,6 +31,8 @@ struct listen {
 	bool is_reading; /* the networks */
 	bool is_stale;	 /* they changed meanwhile */
 	struct timer retry;
+	bool has_engine;
+	struct timer look_again; /* at the networks, when the Engine failed */
 	/* What modeld has. */
 	bool is_hello;
 	int port;
@@ -253,6 +255,8 @@ static void on_networks(void *ctx, int outcome, const json_t *answer,
 	}
 	if (outcome) {
 		log_warn("Docker's networks are not known: %s", e->msg);
+		if (l->has_engine)
+			timer_start(&l->look_again, LIMIT_DOCKERD_AGAIN_MS);
 		return;
 	}
 	if (networks_equal(&fresh, &l->networks)) {
@@ -281,6 +285,7 @@ static void read_networks(struct listen *l)
 static void on_look(void *ctx)
 {
 	struct listen *l = ctx;
+	l->has_engine = true;
 	read_networks(l);
 	who_set_engine(l->who, true);
 }
@@ -306,6 +311,8 @@ static void on_lost(void *ctx, const struct err *e)
 	struct listen *l = ctx;
 	log_info("the Docker Engine is away reason=\"%s\"", e->msg);
 	who_set_engine(l->who, false);
+	l->has_engine = false; /* we hear when it is back */
+	timer_stop(&l->look_again);
 }
 
 /* ---- beginning and end ---- */
@@ -354,6 +361,7 @@ static void stop(struct listen *l)
 	conntrack_free(l->conntrack);
 	networks_fini(&l->networks);
 	timer_fini(&l->retry);
+	timer_fini(&l->look_again);
 	service_fini(&l->service);
 }
 
@@ -363,6 +371,7 @@ int listen_run(const struct setup *s, struct err *e)
 	l->setup = s;
 	service_init(&l->service);
 	timer_init(&l->retry, &l->service.loop, on_retry, l);
+	timer_init(&l->look_again, &l->service.loop, on_look, l);
 	int got = start(l, e);
 	if (got == 0) {
 		log_info("serves modeld helper=%s", s->helper);

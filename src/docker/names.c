@@ -36,6 +36,8 @@ struct names {
 	struct host_line *host_line;
 	struct dockerd *dockerd;
 	struct timer ready;
+	bool has_engine;
+	struct timer ask_again; /* when the Engine failed */
 };
 
 /* The same lines are ours, and none shall be there. */
@@ -188,6 +190,12 @@ static void set_root(struct names *n, const char *root)
 	follow_set_root(n->follow, root);
 }
 
+static void ask_again(struct names *n)
+{
+	if (n->has_engine)
+		timer_start(&n->ask_again, LIMIT_DOCKERD_AGAIN_MS);
+}
+
 static void on_info(void *ctx, int outcome, const json_t *answer,
 		    const struct err *e)
 {
@@ -200,6 +208,8 @@ static void on_info(void *ctx, int outcome, const json_t *answer,
 		log_warn("the Docker Engine does not say where its data are "
 			 "error=\"%s\"",
 			 outcome ? e->msg : "no DockerRootDir");
+	if (outcome)
+		ask_again(n);
 	service_ready(&n->service, n->setup);
 }
 
@@ -210,9 +220,11 @@ static void on_networks(void *ctx, int outcome, const json_t *answer,
 	struct err why = outcome ? *e : (struct err){ 0 };
 	if (outcome == 0)
 		outcome = names_nets_take(&n->nets, n->setup, answer, &why);
-	if (outcome < 0)
+	if (outcome < 0) {
 		log_warn("internal networks are not known error=\"%s\"",
 			 why.msg);
+		ask_again(n);
+	}
 	if (outcome)
 		return;
 	n->rule.nets = n->nets.nets;
@@ -232,6 +244,7 @@ static void on_event(void *ctx, const json_t *event)
 static void on_engine(void *ctx)
 {
 	struct names *n = ctx;
+	n->has_engine = true;
 	if (!n->setup->root)
 		dockerd_get(n->dockerd, "/info", on_info, n);
 	on_event(n, NULL);
@@ -241,6 +254,8 @@ static void on_lost(void *ctx, const struct err *e)
 {
 	struct names *n = ctx;
 	log_info("waits for the Docker Engine reason=\"%s\"", e->msg);
+	n->has_engine = false; /* we hear when it is back */
+	timer_stop(&n->ask_again);
 	service_ready(&n->service, n->setup);
 }
 
@@ -265,6 +280,7 @@ static int start(struct names *n, struct err *e)
 					     &n->host_rule);
 	n->dockerd = dockerd_new(&n->service.loop, n->setup);
 	timer_init(&n->ready, &n->service.loop, on_ready, n);
+	timer_init(&n->ask_again, &n->service.loop, on_engine, n);
 	timer_start(&n->ready, n->setup->root ? 0 : READY_MS);
 	dockerd_follow(n->dockerd, EVENTS, &fns, n);
 	return 0;
@@ -277,6 +293,7 @@ static int follow_until_signal(struct names *n, struct err *e)
 	if (r == 0) {
 		service_run(&n->service);
 		timer_fini(&n->ready);
+		timer_fini(&n->ask_again);
 	}
 	dockerd_free(n->dockerd);
 	host_line_free(n->host_line);
