@@ -9,7 +9,7 @@ import time
 import pytest
 
 from conftest import eventually
-from host_fixtures import NAME
+from host_fixtures import ADDRESS, NAME
 from machine_fixtures import machine  # noqa: F401
 
 CLI = "/usr/local/bin/docker-model"
@@ -51,7 +51,8 @@ def story(machine):  # noqa: F811
 def test_the_installed_units_are_right(machine):  # noqa: F811
     m = machine
     names = m.sh("cd /usr/local/lib/systemd/system && ls modeld*").split()
-    assert set(names) == {*UNITS, "modeld.service", "modeld.target", "modeld-release.service"}
+    assert set(names) == {*UNITS, "modeld.service", "modeld.target", "modeld-release.service",
+                          "modeld-dns.service"}
     got = m.run("systemd-analyze", "verify", "--man=no", *names, check=False)
     assert (got.returncode, got.stdout, got.stderr) == (0, "", "")
     for unit in names:
@@ -117,6 +118,16 @@ def test_what_is_killed_comes_back(machine):  # noqa: F811
         eventually(lambda: m.main_pid(f"{unit}.service") not in (0, pid), 10)
     works(m)
     assert docker_pids(m) == before and states(m) == ["active"] * 6
+
+
+def test_dns_is_there_for_those_who_want_it(machine):  # noqa: F811
+    m = machine
+    assert m.sh("systemctl is-active modeld-dns || true").strip() == "inactive"
+    m.sh("systemctl enable --now modeld-dns")
+    got = m.docker("run", "--rm", "--dns", ADDRESS, "bb", "nslookup", "-type=a", NAME)
+    assert f"Address: {ADDRESS}\n" in got
+    m.sh("systemctl disable --now modeld-dns")
+    works(m)
 
 
 def test_a_front_killed_under_load_loses_no_call(machine, tmp_path):  # noqa: F811
