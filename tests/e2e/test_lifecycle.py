@@ -12,7 +12,7 @@ import time
 import httpx
 import pytest
 
-from conftest import BUILD, TEXT, eventually
+from conftest import BUILD, TEXT, eventually, is_sanitized
 
 CHAT = {"model": TEXT, "messages": [{"role": "user", "content": "Say hi."}],
         "max_tokens": 8, "temperature": 0}
@@ -201,7 +201,8 @@ def test_a_stalled_reader_stops_the_engine_and_costs_bounded_memory(fake):
 
     eventually(has_stopped, 30)
     assert sent() < 1000, "200 MB were promised; the engine must be held back"
-    assert m.rss_kib() - before < 4096
+    # A sanitizer keeps what was freed for a while.
+    assert m.rss_kib() - before < (16384 if is_sanitized() else 4096)
     s.close()
     eventually(lambda: "client gone" in m.engine_log.read_text(), 5)
 
