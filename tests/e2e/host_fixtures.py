@@ -71,6 +71,8 @@ class Host:
         return child
 
     def run(self, *args, check=True, timeout=120, **kw):
+        # 0 would be our own process group.
+        assert args[0] != "kill" or all(int(a) > 1 for a in args[1:] if str(a)[0] != "-"), args
         kw.setdefault("text", True)
         if "input" not in kw:
             kw.setdefault("stdin", subprocess.DEVNULL)
