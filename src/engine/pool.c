@@ -225,18 +225,6 @@ static void start(struct entry *en)
 
 /* ---- memory ---- */
 
-static struct entry *least_recently_used(struct pool *p)
-{
-	struct entry *best = NULL;
-	list_each (it, &p->entries) {
-		struct entry *en = container_of(it, struct entry, link);
-		if (is_idle(en) &&
-		    (!best || en->idle_since_ms < best->idle_since_ms))
-			best = en;
-	}
-	return best;
-}
-
 struct memory {
 	uint64_t used;
 	uint64_t leaving; /* of it: on its way out */
@@ -260,6 +248,27 @@ static struct memory memory_of(const struct pool *p)
 static bool fits(const struct entry *en, uint64_t used)
 {
 	return used + en->bytes <= en->pool->config.budget_bytes;
+}
+
+/* Who leaves for `next`: of those who are enough alone the least recently used,
+ * so that no second one leaves in vain; else the least recently used of all. */
+static struct entry *victim_for(struct pool *p, const struct entry *next,
+				const struct memory *m)
+{
+	struct entry *best = NULL;
+	bool best_is_enough = false;
+	list_each (it, &p->entries) {
+		struct entry *en = container_of(it, struct entry, link);
+		bool is_enough = fits(next, m->used - m->leaving - en->bytes);
+		if (!is_idle(en) || (best_is_enough && !is_enough))
+			continue;
+		if (best && best_is_enough == is_enough &&
+		    best->idle_since_ms <= en->idle_since_ms)
+			continue;
+		best = en;
+		best_is_enough = is_enough;
+	}
+	return best;
 }
 
 /* The first that waits for memory and fits, now or when all who can have left.
@@ -290,7 +299,7 @@ static void admit(void *ctx)
 		/* What is on its way out may be enough: then wait for it. */
 		if (fits(next, m.used - m.leaving))
 			return;
-		victim = least_recently_used(p);
+		victim = victim_for(p, next, &m);
 		log_info("model makes room model=%s for=%s", victim->label,
 			 next->label);
 		leave(victim);
