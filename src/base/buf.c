@@ -1,7 +1,9 @@
 #include "base/buf.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 void buf_init(struct buf *b, size_t max_bytes)
 {
@@ -38,6 +40,21 @@ int buf_put(struct buf *b, const void *p, size_t n)
 		memcpy(b->p + b->n, p, n);
 	b->n += n;
 	b->p[b->n] = '\0';
+	return 0;
+}
+
+int buf_read(struct buf *b, int fd)
+{
+	char piece[4096];
+	ssize_t n;
+	while ((n = read(fd, piece, sizeof piece)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (buf_put(b, piece, (size_t)n))
+			return BUF_FULL;
+	}
 	return 0;
 }
 

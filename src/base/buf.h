@@ -21,6 +21,9 @@ void buf_fini(struct buf *b);
 #define auto_buf __attribute__((cleanup(buf_fini)))
 
 int buf_put(struct buf *b, const void *p, size_t n) must_use;
+/* Appends what can be read from `fd` until its end. BUF_FULL: there is more,
+ * and what fitted stays. -1: errno says why. */
+int buf_read(struct buf *b, int fd) must_use;
 int buf_puts(struct buf *b, const char *z) must_use;
 int buf_printf(struct buf *b, const char *fmt, ...) must_use printf_like(2, 3);
 /* A JSON string of these bytes with its quotes; bytes that are not UTF-8

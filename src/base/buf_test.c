@@ -1,8 +1,10 @@
 #include "base/buf.h"
 #include "unit/guard.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static void bytes_add_up_and_end_in_nul(void **state)
@@ -125,6 +127,30 @@ static void text_becomes_a_json_string(void **state)
 	}
 }
 
+static void a_descriptor_is_read_to_its_end_or_the_ceiling(void **state)
+{
+	int ends[2];
+	struct buf b, small;
+	(void)state;
+	buf_init(&b, 100);
+	buf_init(&small, 4);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "hello", 5), 5);
+	close(ends[1]);
+	assert_int_equal(buf_read(&b, ends[0]), 0);
+	assert_string_equal(b.p, "hello");
+	close(ends[0]);
+	assert_int_equal(buf_read(&b, ends[0]), -1);
+	assert_int_equal(errno, EBADF);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "hello", 5), 5);
+	close(ends[1]);
+	assert_int_equal(buf_read(&small, ends[0]), BUF_FULL);
+	close(ends[0]);
+	buf_fini(&b);
+	buf_fini(&small);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +162,8 @@ int main(void)
 			memory_is_kept_by_clear_and_given_back_by_release),
 		cmocka_unit_test(taking_leaves_the_buffer_empty),
 		cmocka_unit_test(text_becomes_a_json_string),
+		cmocka_unit_test(
+			a_descriptor_is_read_to_its_end_or_the_ceiling),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

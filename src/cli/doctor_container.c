@@ -47,8 +47,6 @@ static int ask(struct trial *t, const char *method, const char *path,
 static int read_program(struct buf *out, struct err *e)
 {
 	auto_free char *path = tool_find_own("modeld-probe");
-	char piece[65536];
-	ssize_t n;
 	if (!path)
 		return err_set(e, ERR_NOT_FOUND,
 			       "modeld-probe is not "
@@ -56,11 +54,10 @@ static int read_program(struct buf *out, struct err *e)
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "read %s", path);
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		if (buf_put(out, piece, (size_t)n))
-			return err_set(e, ERR_TOO_LARGE, "%s is too large",
-				       path);
-	return n < 0 ? err_sys(e, "read %s", path) : 0;
+	int got = buf_read(out, fd);
+	if (got == BUF_FULL)
+		return err_set(e, ERR_TOO_LARGE, "%s is too large", path);
+	return got ? err_sys(e, "read %s", path) : 0;
 }
 
 static int make_tar(struct buf *out, struct err *e)

@@ -11,17 +11,14 @@
 static int read_text(const char *path, struct buf *out, struct err *e)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char piece[4096];
-	ssize_t n;
 	if (fd < 0)
 		return errno == ENOENT ? JSONFILE_ABSENT
 				       : err_sys(e, "read %s", path);
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		if (buf_put(out, piece, (size_t)n))
-			return err_set(e, ERR_TOO_LARGE,
-				       "%s is larger than %u bytes", path,
-				       LIMIT_CONFIG_FILE_BYTES);
-	return n < 0 ? err_sys(e, "read %s", path) : 0;
+	int got = buf_read(out, fd);
+	if (got == BUF_FULL)
+		return err_set(e, ERR_TOO_LARGE, "%s is larger than %u bytes",
+			       path, LIMIT_CONFIG_FILE_BYTES);
+	return got ? err_sys(e, "read %s", path) : 0;
 }
 
 int jsonfile_read(const char *path, json_t **out, struct err *e)

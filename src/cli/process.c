@@ -35,16 +35,12 @@ int process_behind(const char *socket_path, struct process *out, struct err *e)
 /* Words that each end in a NUL. */
 static int read_words(int pid, const char *file, struct buf *out)
 {
-	char path[64], piece[4096];
-	ssize_t n;
+	char path[64];
 	snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		if (buf_put(out, piece, (size_t)n))
-			return -1;
-	return n < 0 ? -1 : 0;
+	return buf_read(out, fd) ? -1 : 0;
 }
 
 /* "START", if it may stand alone, or "START=...", which must say something. */

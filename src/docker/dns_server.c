@@ -116,12 +116,9 @@ static bool read_resolv(const struct dns_server *s,
 {
 	auto_close int fd = open(RESOLV_CONF, O_RDONLY | O_CLOEXEC);
 	auto_buf struct buf text;
-	char piece[4096];
-	ssize_t n;
 	buf_init(&text, LIMIT_DNS_RESOLV_BYTES);
-	while (fd >= 0 && (n = read(fd, piece, sizeof piece)) > 0)
-		if (buf_put(&text, piece, (size_t)n))
-			break;
+	/* What cannot be read, or is too much, names no server. */
+	(void)!(fd >= 0 && buf_read(&text, fd));
 	struct str rest = buf_str(&text), line;
 	while (str_split(&rest, '\n', &line))
 		if (take_line(line, s, out))

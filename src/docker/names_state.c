@@ -34,17 +34,15 @@ static int read_json(json_t **out, struct err *e)
 	auto_close int fd =
 		open(NAMES_STATE_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	auto_buf struct buf text;
-	char piece[4096];
-	ssize_t n;
 	buf_init(&text, LIMIT_NAMES_STATE_BYTES);
 	if (fd < 0)
 		return errno == ENOENT ? 0
 				       : err_sys(e, "read " NAMES_STATE_FILE);
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		if (buf_put(&text, piece, (size_t)n))
-			return err_set(e, ERR_CORRUPT,
-				       NAMES_STATE_FILE " is too large");
-	if (n < 0)
+	int got = buf_read(&text, fd);
+	if (got == BUF_FULL)
+		return err_set(e, ERR_CORRUPT,
+			       NAMES_STATE_FILE " is too large");
+	if (got)
 		return err_sys(e, "read " NAMES_STATE_FILE);
 	if (json_parse(buf_str(&text), out, e))
 		return err_wrap(e, NAMES_STATE_FILE);

@@ -200,18 +200,15 @@ static int read_file(struct setup *s, struct err *e)
 {
 	auto_close int fd = open(s->config, O_RDONLY | O_CLOEXEC);
 	auto_buf struct buf text;
-	char piece[4096];
-	ssize_t n;
 	const char *key;
 	json_t *value;
 	buf_init(&text, LIMIT_CONFIG_FILE_BYTES);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_sys(e, "read %s", s->config);
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		if (buf_put(&text, piece, (size_t)n))
-			return err_set(e, ERR_USAGE, "%s is too large",
-				       s->config);
-	if (n < 0)
+	int got = buf_read(&text, fd);
+	if (got == BUF_FULL)
+		return err_set(e, ERR_USAGE, "%s is too large", s->config);
+	if (got)
 		return err_sys(e, "read %s", s->config);
 	if (json_parse(buf_str(&text), &s->file, e))
 		return err_wrap(e, "%s", s->config);

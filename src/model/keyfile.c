@@ -382,14 +382,11 @@ int keyfile_parse(struct str text, struct keyfile *out, struct err *e)
 
 static int read_all(int fd, const char *path, struct buf *text, struct err *e)
 {
-	char piece[4096];
-	ssize_t n;
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		if (buf_put(text, piece, (size_t)n))
-			return err_set(e, ERR_USAGE,
-				       "%s is larger than %u bytes", path,
-				       LIMIT_KEY_FILE_BYTES);
-	return n < 0 ? err_sys(e, "read %s", path) : 0;
+	int got = buf_read(text, fd);
+	if (got == BUF_FULL)
+		return err_set(e, ERR_USAGE, "%s is larger than %u bytes", path,
+			       LIMIT_KEY_FILE_BYTES);
+	return got ? err_sys(e, "read %s", path) : 0;
 }
 
 static int check_file(int fd, const char *path, struct err *e)

@@ -502,20 +502,17 @@ static int read_file(struct options *o, bool must_exist, struct err *e)
 {
 	auto_close int fd = open(o->config, O_RDONLY | O_CLOEXEC);
 	auto_buf struct buf text;
-	char piece[4096];
-	ssize_t n;
 	buf_init(&text, LIMIT_CONFIG_FILE_BYTES);
 	if (fd < 0 && errno == ENOENT && !must_exist)
 		return 0;
 	if (fd < 0)
 		return err_sys(e, "read %s", o->config);
 	o->has_file = true;
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		if (buf_put(&text, piece, (size_t)n))
-			return err_set(e, ERR_USAGE,
-				       "%s is larger than %u bytes", o->config,
-				       LIMIT_CONFIG_FILE_BYTES);
-	if (n < 0)
+	int got = buf_read(&text, fd);
+	if (got == BUF_FULL)
+		return err_set(e, ERR_USAGE, "%s is larger than %u bytes",
+			       o->config, LIMIT_CONFIG_FILE_BYTES);
+	if (got)
 		return err_sys(e, "read %s", o->config);
 	if (parse_file(o, buf_str(&text), e)) {
 		e->code = ERR_USAGE;

@@ -235,17 +235,13 @@ static int read_config(void *ctx, struct err *e)
 	struct credentials_query *q = ctx;
 	auto_close int fd = open(q->path, O_RDONLY | O_CLOEXEC);
 	auto_buf struct buf text;
-	char piece[4096];
-	ssize_t n;
 	buf_init(&text, LIMIT_CONFIG_FILE_BYTES);
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	if (fd < 0)
 		return err_sys(e, "read %s", q->path);
-	while ((n = read(fd, piece, sizeof piece)) > 0)
-		if (buf_put(&text, piece, (size_t)n))
-			return err_set(e, ERR_INVALID, "%s is too large",
-				       q->path);
+	if (buf_read(&text, fd) == BUF_FULL)
+		return err_set(e, ERR_INVALID, "%s is too large", q->path);
 	credentials_parse_config(buf_str(&text), q->server, &q->helper,
 				 &q->found);
 	return 0;

@@ -80,24 +80,16 @@ int folder_make(struct folder *f, const char *sub, struct err *e)
 int folder_read(struct folder *f, const char *path, struct buf *out,
 		struct err *e)
 {
-	char piece[16384];
-	ssize_t n;
 	auto_close int fd = openat(f->fd, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return FOLDER_ABSENT;
 	if (fd < 0)
 		return err_sys(e, "open %s/%s", f->path, path);
-	while ((n = read(fd, piece, sizeof piece)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(e, "read %s/%s", f->path, path);
-		if (buf_put(out, piece, (size_t)n))
-			return err_set(e, ERR_CORRUPT,
-				       "%s/%s is larger than %zu bytes",
-				       f->path, path, out->max);
-	}
-	return 0;
+	int got = buf_read(out, fd);
+	if (got == BUF_FULL)
+		return err_set(e, ERR_CORRUPT, "%s/%s is larger than %zu bytes",
+			       f->path, path, out->max);
+	return got ? err_sys(e, "read %s/%s", f->path, path) : 0;
 }
 
 static void join(char out[FOLDER_PATH_BYTES], const char *sub, const char *name)
@@ -208,7 +200,7 @@ int folder_lock(struct folder *f, const char *name, int *out, struct err *e)
 
 /* ---- walks ---- */
 
-static bool is_unfinished(const char *name)
+bool folder_is_unfinished(const char *name)
 {
 	return str_ends(str_of(name), FOLDER_INCOMPLETE) ||
 	       strstr(name, FOLDER_TEMP);
@@ -223,7 +215,7 @@ void folder_sweep(struct folder *f, const char *sub, int older_than_s)
 			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	while (dir && (entry = readdir(dir))) {
-		if (is_unfinished(entry->d_name) &&
+		if (folder_is_unfinished(entry->d_name) &&
 		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISREG(st.st_mode) && now - st.st_mtime > older_than_s)
 			unlinkat(fd, entry->d_name, 0);

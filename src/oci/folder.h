@@ -50,6 +50,8 @@ void folder_remove_tree(struct folder *f, const char *sub);
  * back. */
 must_use int folder_lock(struct folder *f, const char *name, int *fd,
 			 struct err *e);
+/* Does a file of this name hold something that is not whole yet? */
+bool folder_is_unfinished(const char *name);
 /* Removes files in `sub` that a crash left unfinished so long ago. */
 void folder_sweep(struct folder *f, const char *sub, int older_than_s);
 /* The bytes that it takes on the disk, as du(1) counts them. */

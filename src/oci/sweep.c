@@ -46,12 +46,6 @@ static void keep_sort(struct keep *k)
 
 /* ---- one folder ---- */
 
-static bool is_unfinished(struct str name)
-{
-	auto_free char *text = str_dup(name);
-	return str_ends(name, FOLDER_INCOMPLETE) || strstr(text, FOLDER_TEMP);
-}
-
 /* Nobody has touched it for long, and no process holds its lock. Then *lock
  * holds it, so that nobody begins with what is being removed. */
 static bool is_abandoned(int dir, const char *name, const struct stat *st,
@@ -77,7 +71,7 @@ static bool must_stay(struct sweep *w, int dir, const char *name,
 	if (digest_parse_hex(str_of(name), &d))
 		return keep_has(&w->keep, &d) || store_is_leased(w->store, &d);
 	/* Foreign files are not ours to remove. */
-	return !is_unfinished(str_of(name)) || !S_ISREG(st->st_mode) ||
+	return !folder_is_unfinished(name) || !S_ISREG(st->st_mode) ||
 	       !is_abandoned(dir, name, st, w->unfinished_after_s, lock);
 }
 
