@@ -169,3 +169,17 @@ int allowed_check(struct api *api, struct http_exchange *x, struct str name,
 		return 0;
 	return refuse(k, name, e);
 }
+
+int allowed_find(struct api *api, struct http_exchange *x, struct str name,
+		 const struct catalog_model **out, struct err *e)
+{
+	int got = catalog_find(api->catalog, name, CATALOG_STRICT,
+			       exchange_arena(x), out, e);
+	if (got >= 0 && allowed_check(api, x, name, got == 0 ? *out : NULL, e))
+		return -1;
+	if (got != CATALOG_ABSENT)
+		return got;
+	return err_set(e, ERR_NOT_FOUND,
+		       "get model '\"%.*s\"': model not found",
+		       STR_ARG(str_head(name, 200)));
+}

@@ -36,3 +36,9 @@ must_use int allowed_all(const struct http_exchange *x, struct err *e);
 must_use int allowed_check(struct api *api, struct http_exchange *x,
 			   struct str name, const struct catalog_model *m,
 			   struct err *e);
+/* The model of exactly this name, which the caller may use: for what takes a
+ * model out or makes another of it. -1 is ERR_FORBIDDEN, ERR_NOT_FOUND or a
+ * store that cannot be read. */
+must_use int allowed_find(struct api *api, struct http_exchange *x,
+			  struct str name, const struct catalog_model **out,
+			  struct err *e);

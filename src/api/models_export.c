@@ -127,15 +127,7 @@ static int find(struct api *api, struct http_exchange *x, struct str name,
 	    !str_eq(*format, "oci") && !str_eq(*format, "docker"))
 		return err_field(e, "format",
 				 "'format' must be \"docker\" or \"oci\"");
-	int got = catalog_find(api->catalog, name, CATALOG_STRICT,
-			       exchange_arena(x), out, e);
-	if (got >= 0 && allowed_check(api, x, name, got == 0 ? *out : NULL, e))
-		return -1;
-	if (got != CATALOG_ABSENT)
-		return got;
-	return err_set(e, ERR_NOT_FOUND,
-		       "get model '\"%.*s\"': model not found",
-		       STR_ARG(str_head(name, 200)));
+	return allowed_find(api, x, name, out, e);
 }
 
 void models_export(void *app, struct http_exchange *x,

@@ -92,34 +92,20 @@ static int parse(struct asking *ask, struct str body, struct repackaging *r,
 	return 0;
 }
 
-static int find(struct asking *ask, struct digest *out, struct err *e)
-{
-	const struct catalog_model *m;
-	int got = catalog_find(ask->api->catalog, ask->name, CATALOG_STRICT,
-			       exchange_arena(ask->x), &m, e);
-	if (got >= 0 &&
-	    allowed_check(ask->api, ask->x, ask->name, got == 0 ? m : NULL, e))
-		return -1;
-	if (got == CATALOG_ABSENT)
-		return err_set(e, ERR_NOT_FOUND,
-			       "get model '\"%.*s\"': model not found",
-			       STR_ARG(str_head(ask->name, 200)));
-	if (got == 0)
-		*out = m->id;
-	return got;
-}
-
 static void on_body(void *ctx, struct str body)
 {
 	struct asking *ask = ctx;
 	struct repackaging *r = xcalloc(1, sizeof *r);
 	struct err e;
-	if (parse(ask, body, r, &e) || find(ask, &r->source, &e)) {
+	const struct catalog_model *m;
+	if (parse(ask, body, r, &e) ||
+	    allowed_find(ask->api, ask->x, ask->name, &m, &e)) {
 		reply_text_error(ask->x, &e);
 		fini(&r->work);
 		free(r);
 		return;
 	}
+	r->source = m->id;
 	r->source_name = str_dup(ask->name);
 	r->work.fini = fini;
 	work_start(&r->work, ask->api, ask->x, repackage, tell);
