@@ -21,25 +21,13 @@ static int change_config(struct str text, int64_t context_size, char **out,
 	return 0;
 }
 
-static int put_blob(struct store *s, struct str text, struct digest *out,
-		    struct err *e)
-{
-	auto_(blob) b = NULL;
-	*out = digest_of(text);
-	if (blob_begin(s, out, text.n, &b, e) ||
-	    blob_write(b, text.p, text.n, e))
-		return -1;
-	return blob_commit(b, e);
-}
-
 static int add(struct store *s, struct manifest *m, struct str config,
 	       struct digest *out, struct err *e)
 {
 	auto_buf struct buf text;
 	buf_init(&text, LIMIT_MANIFEST_BYTES);
-	if (put_blob(s, config, &m->config.digest, e))
+	if (blob_put(s, &m->config.digest, config, e))
 		return -1;
-	m->config.bytes = config.n;
 	if (manifest_write(m, &text))
 		return err_set(e, ERR_TOO_LARGE, "the manifest is too large");
 	return store_add(s, buf_str(&text), out, e);
@@ -64,13 +52,15 @@ int repackage_run(struct store *s, const struct digest *id,
 		return outcome;
 	if (change_config(buf_str(&old), context_size, &config, e))
 		return -1;
+	m->config.digest = digest_of(str_of(config));
+	m->config.bytes = strlen(config);
 	/* The layers are this variant's too, should their model go meanwhile;
 	 * its config is nobody's until the end. */
 	auto_free struct digest *blobs =
 		xcalloc(m->n_layers + 1, sizeof *blobs);
 	for (size_t i = 0; i < m->n_layers; i++)
 		blobs[i] = m->layers[i].digest;
-	blobs[m->n_layers] = digest_of(str_of(config));
+	blobs[m->n_layers] = m->config.digest;
 	store_lease(s, blobs, m->n_layers + 1);
 	outcome = store_settle(s, e);
 	if (outcome == 0)

@@ -85,3 +85,13 @@ void blob_free(struct blob *b)
 	digest_ctx_free(b->hash);
 	free(b);
 }
+
+int blob_put(struct store *s, const struct digest *want, struct str text,
+	     struct err *e)
+{
+	auto_(blob) b = NULL;
+	if (blob_begin(s, want, text.n, &b, e) ||
+	    blob_write(b, text.p, text.n, e))
+		return -1;
+	return blob_commit(b, e);
+}

@@ -20,3 +20,7 @@ must_use int blob_commit(struct blob *b, struct err *e);
 /* Without a commit before it, throws the bytes away. */
 void blob_free(struct blob *b);
 BASE_AUTO(blob);
+
+/* All of that for bytes that are in memory. */
+must_use int blob_put(struct store *s, const struct digest *want,
+		      struct str text, struct err *e);

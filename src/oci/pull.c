@@ -600,23 +600,13 @@ static void next_layers(struct pull *p)
 
 enum { STORE_AGAIN = 16 };
 
-static int put_config(struct pull *p, struct err *e)
-{
-	auto_(blob) b = NULL;
-	struct str text = buf_str(&p->config_text);
-	if (blob_begin(p->set->store, &p->manifest->config.digest, text.n, &b,
-		       e) ||
-	    blob_write(b, text.p, text.n, e) || blob_commit(b, e))
-		return -1;
-	return 0;
-}
-
 static int put_model(void *ctx, struct err *e)
 {
 	struct pull *p = ctx;
 	char name[REF_TEXT_BYTES];
 	struct digest id;
-	if (put_config(p, e))
+	if (blob_put(p->set->store, &p->manifest->config.digest,
+		     buf_str(&p->config_text), e))
 		return -1;
 	if (store_add(p->set->store, buf_str(&p->manifest_text), &id, e)) {
 		/* Another process may have removed what was there. */
