@@ -274,45 +274,83 @@ except ConnectionRefusedError:
 
 # ---- beside others (tests 10, 11) ----
 
-def answer_of(h, url=URL):
-    return h.out("busybox", "wget", "-q", "-O", "-", url)
+NGINX = """
+daemon off; master_process off; pid %(folder)s/nginx.pid; error_log %(folder)s/error.log;
+events {}
+http {
+    access_log off;
+    client_body_temp_path %(folder)s; proxy_temp_path %(folder)s; fastcgi_temp_path %(folder)s;
+    uwsgi_temp_path %(folder)s; scgi_temp_path %(folder)s;
+    server { listen 0.0.0.0:80; listen [::]:80; location / { return 200 "nginx\\n"; } }
+}
+"""
+
+
+def answer_of(h, url):
+    return h.run("busybox", "wget", "-q", "-O", "-", url, check=False).stdout
+
+
+class Nginx:
+    """nginx on a host, on every address at port 80."""
+
+    def __init__(self, h):
+        self.h = h
+        self.conf = h.folder / "nginx.conf"
+        self.conf.write_text(NGINX % {"folder": h.folder})
+        self.child = h.popen("nginx", "-c", self.conf, "-e", h.folder / "error.log")
+        eventually(lambda: self.child.poll() is not None or self.answers())
+        assert self.child.poll() is None, (self.h.folder / "error.log").read_text()
+
+    def answers(self):
+        return all(answer_of(self.h, f"http://{a}/") == "nginx\n" for a in ("127.0.0.1", "[::1]"))
+
+    def stop(self):
+        assert self.h.stop(self.child) == 0
+
+
+class Published:
+    """A container with the host's port 80."""
+
+    def __init__(self, h):
+        self.h = h
+        h.docker("run", "-d", "--name", "web", "-p", "80:80", "bb", "sh", "-c",
+                 "echo published >/tmp/index.html; exec httpd -f -h /tmp")
+        eventually(self.answers)
+
+    def answers(self):
+        return answer_of(self.h, "http://127.0.0.1/") == "published\n"
+
+    def stop(self):
+        self.h.docker("rm", "-f", "web")
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
-def test_port_80_of_the_host_stays_free(fresh_net, order):
+@pytest.mark.parametrize("server", [Nginx, Published])
+def test_who_has_port_80_of_the_host_keeps_it_and_we_answer_at_ours(fresh_net, server, order):
     n, h = fresh_net, fresh_net.h
+    h.docker("network", "create", "user")  # a published container is on the default bridge
+    theirs = server(h) if order == "before" else None
+    n.start()
+    theirs = theirs or server(h)
 
-    def others():
-        h.docker("run", "-d", "--name", "web", "-p", "80:80", "bb", "httpd", "-f", "-h", "/etc")
-        h.sh("echo theirs > /run/index.html")
-        h.popen("busybox", "httpd", "-f", "-p", "[::]:8080", "-h", "/run")
-
-    def server():
-        """A server of the host on every address: it and we may both have port 80."""
-        h.docker("rm", "-f", "web")
-        h.sh("mkdir -p /run/www; echo theirs > /run/www/index.html")
-        h.popen("busybox", "httpd", "-f", "-p", "0.0.0.0:80", "-h", "/run/www")
-        eventually(lambda: h.run("busybox", "wget", "-q", "-O", "-", "http://127.0.0.1/",
-                                 check=False).stdout == "theirs\n")
-    if order == "before":
-        others()
-        n.start()
-    else:
-        n.start()
-        others()
-    h.docker("network", "create", "user")
-    for network in "bridge", "user", "host":
-        assert n.run("--network", network)["way"] == "containers"
-    assert n.get()["way"] == "containers"
-    server()
-    for network in "bridge", "user", "host":
-        assert n.run("--network", network)["way"] == "containers"
-    # And we can begin while it has the port on every address.
+    def both_answer():
+        for network in "bridge", "user", "host":
+            assert n.run("--network", network)["way"] == "containers"
+        assert n.get()["way"] == "containers"
+        assert n.get(url=f"http://[{ADDRESS6}]/")["way"] == "containers"
+        assert theirs.answers()
+    both_answer()
+    # Either may begin again beside the other.
     n.stop()
     n.down()
+    assert theirs.answers()
     n.start()
-    assert n.get()["way"] == "containers"
-    assert answer_of(h, "http://127.0.0.1/") == "theirs\n"
+    both_answer()
+    theirs.stop()
+    theirs = server(h)
+    both_answer()
+    theirs.stop()
+    assert not theirs.answers() and n.get()["way"] == "containers"
     n.stop()
 
 

@@ -31,11 +31,10 @@ UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt",
           "var/lib/apt/lists")
 
 
-def apt_sources():
-    out = subprocess.run(["apt-get", "indextargets", "Created-By: Packages"],
+def apt_targets(*options):
+    out = subprocess.run(["apt-get", "indextargets", *options, "Created-By: Packages"],
                          capture_output=True, text=True, check=True).stdout
-    for target in out.split("\n\n"):
-        yield dict(re.findall(r"^([\w-]+): (.*)$", target, re.M))
+    return [dict(re.findall(r"^([\w-]+): (.*)$", target, re.M)) for target in out.split("\n\n")]
 
 
 def mirror():
@@ -43,14 +42,14 @@ def mirror():
     named = os.environ.get("MODELD_DEBIAN_MIRROR")
     if named:
         return named, None
-    # Without package lists apt knows no origin, but still which release it is set up for.
-    found = [s for s in apt_sources() if s.get("Component") == "main" and SUITE in
-             (s.get("Codename") or s["Release"], s["Release"])]
-    if not found:
-        sys.exit(f"apt has no mirror of Debian's {SUITE} here\n"
-                 "  what to do: set MODELD_DEBIAN_MIRROR to the address of one")
-    keys = found[0].get("Signed-By", "")
-    return found[0]["Repo-URI"], keys if keys.endswith(".gpg") else None
+    # Before its first update apt knows neither origins nor code names.
+    for t in apt_targets() + apt_targets("--no-release-info"):
+        if (t.get("Origin", "Debian") == "Debian" and t.get("Component") == "main" and
+                SUITE in (t.get("Codename"), t.get("Release"))):
+            keys = t.get("Signed-By", "")
+            return t["Repo-URI"], keys if keys.endswith(".gpg") else None
+    sys.exit(f"apt has no mirror of Debian's {SUITE} here\n"
+             "  what to do: set MODELD_DEBIAN_MIRROR to the address of one")
 
 
 def bootstrap(root, scratch):
