@@ -2,6 +2,9 @@
 #pragma once
 #include "base/str.h"
 
+/* Opens the kernel's files that the functions below read, and keeps them open
+ * for a process that will not be able to. */
+void cores_open(void);
 /* Processors this process may run on: its affinity mask, and no more than the
  * CPU quota of its control group rounds up to. At least 1. */
 int cores_usable(void);

@@ -96,15 +96,17 @@ void events_loading(struct events *v, float fraction)
 	tell(v, &w);
 }
 
-void events_ready(struct events *v, const struct batch_facts *f)
+void events_ready(struct events *v, const struct batch_facts *f,
+		  const char *sandbox)
 {
 	auto_writer struct writer w = WRITER(LIMIT_WORKER_EVENT_BYTES);
 	writer_put(&w,
 		   "{\"event\":\"ready\",\"context\":%d,\"slots\":%d,"
-		   "\"threads\":%d,\"kind\":\"%s\",\"memory\":{\"model\":%llu,"
-		   "\"context\":%llu,\"compute\":%llu}",
+		   "\"threads\":%d,\"kind\":\"%s\",\"sandbox\":\"%s\","
+		   "\"memory\":{\"model\":%llu,\"context\":%llu,"
+		   "\"compute\":%llu}",
 		   f->context, f->slots, f->threads,
-		   f->is_embedding ? "embedding" : "text",
+		   f->is_embedding ? "embedding" : "text", sandbox,
 		   (unsigned long long)f->memory.model,
 		   (unsigned long long)f->memory.context,
 		   (unsigned long long)f->memory.compute);

@@ -22,7 +22,9 @@ BASE_AUTO(events);
 
 /* Rate-limited; ends the process if the parent is gone. */
 void events_loading(struct events *v, float fraction);
-void events_ready(struct events *v, const struct batch_facts *f);
+/* `sandbox` says what shuts this process in (sandbox_text). */
+void events_ready(struct events *v, const struct batch_facts *f,
+		  const char *sandbox);
 void events_failed(struct events *v, const struct err *e);
 /* From now on the loop watches for the parent's end, and stats are told when
  * they changed. */

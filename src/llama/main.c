@@ -3,7 +3,10 @@
 #include "base/log.h"
 #include "io/timer.h"
 #include "llama/common_shim.h"
+#include "llama/cores.h"
 #include "llama/events.h"
+#include "llama/params.h"
+#include "llama/sandbox.h"
 #include "llama/serve.h"
 #include "llama/weights.h"
 
@@ -18,8 +21,8 @@
 /* ---- options ---- */
 
 /* OPT(member, "name", "VALUE", kind, "what it does"): kinds are COUNT (a whole
- * number, NUMBER_MOST at most), WORD, POOLING, LEVEL, and FILES, which may be
- * given several times. */
+ * number, NUMBER_MOST at most), WORD, POOLING, SWITCH, LEVEL, and FILES, which
+ * may be given several times. */
 #define NUMBER_MOST 100000000
 #define OPTIONS                                                               \
 	OPT(models, "model", "PATH", FILES,                                   \
@@ -39,16 +42,21 @@
 	    "layers on a graphics card (as many as fit)")                     \
 	OPT(chat_template, "chat-template-file", "PATH", WORD,                \
 	    "a Jinja template in place of the model's")                       \
-	OPT(pooling, "pooling", "none|mean|cls|last", POOLING,                \
-	    "make embeddings, pooled so (by model)")                          \
+	OPT(pooling, "pooling", "none|mean|cls|last|rank", POOLING,           \
+	    "make embeddings, pooled so, or a ranking (by model)")            \
+	OPT(sandbox, "sandbox", "on|off", SWITCH,                             \
+	    "may do nothing but serve this model (on)")                       \
+	OPT(defaults, "defaults", "JSON", WORD,                               \
+	    "what requests have that do not say: {\"temperature\":0.2}")      \
 	OPT(level, "log-level", "error|warn|info|debug", LEVEL,               \
 	    "how much to log (info)")
 
 struct options {
 	const char **models; /* owned array of borrowed strings */
 	size_t n_models;
-	const char *listen, *alias, *chat_template;
+	const char *listen, *alias, *chat_template, *defaults;
 	int events_fd, context, slots, threads, batch, gpu_layers, pooling;
+	bool sandbox;
 	enum log_level level;
 };
 
@@ -89,7 +97,8 @@ static int set_POOLING(struct options *o, int *to, const char *name,
 		       const char *value, struct err *e)
 {
 	/* llama.cpp's numbers. */
-	static const char *const words[] = { "none", "mean", "cls", "last" };
+	static const char *const words[] = { "none", "mean", "cls", "last",
+					     "rank" };
 	(void)o;
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (strcmp(value, words[i]) == 0) {
@@ -98,7 +107,18 @@ static int set_POOLING(struct options *o, int *to, const char *name,
 		}
 	}
 	return err_set(e, ERR_USAGE,
-		       "--%s takes none, mean, cls or last, not '%s'", name,
+		       "--%s takes none, mean, cls, last or rank, not '%s'",
+		       name, value);
+}
+
+static int set_SWITCH(struct options *o, bool *to, const char *name,
+		      const char *value, struct err *e)
+{
+	(void)o;
+	*to = strcmp(value, "on") == 0;
+	if (*to || strcmp(value, "off") == 0)
+		return 0;
+	return err_set(e, ERR_USAGE, "--%s takes on or off, not '%s'", name,
 		       value);
 }
 
@@ -184,6 +204,8 @@ struct program {
 	struct events *events;	 /* owned */
 	struct weights *weights; /* owned */
 	char *alias;		 /* owned */
+	json_t *defaults;	 /* owned; NULL: none */
+	struct sandbox sandbox;
 	uv_loop_t loop;
 	uv_signal_t signals[2];
 	struct timer drain; /* looks whether all is done */
@@ -241,6 +263,42 @@ static int open_templates(struct program *p, struct err *e)
 	return 0;
 }
 
+/* They are checked as a request's fields are, so that no request can fail for
+ * them. */
+static int read_defaults(struct program *p, struct err *e)
+{
+	struct params unused;
+	if (!p->o.defaults)
+		return 0;
+	if (json_parse(str_of(p->o.defaults), &p->defaults, e) ||
+	    params_parse(p->defaults, PARAMS_CHAT, &unused, e) ||
+	    params_parse(p->defaults, PARAMS_COMPLETION, &unused, e)) {
+		e->code = ERR_USAGE;
+		return err_wrap(e, "--defaults");
+	}
+	p->serve.defaults = p->defaults;
+	return 0;
+}
+
+/* Whoever reads the model from here on can do nothing else. */
+static int shut_in(struct program *p, struct err *e)
+{
+	size_t n = p->o.n_models;
+	auto_free const char **files = xcalloc(n + 1, sizeof *files);
+	memcpy(files, p->o.models, n * sizeof *files);
+	files[n++] = p->o.chat_template;
+	struct sandbox_options o = { .files = files,
+				     .n_files = n,
+				     .has_gpu = p->o.gpu_layers != 0 &&
+						weights_have_gpu() };
+	cores_open();
+	if (!p->o.sandbox)
+		return 0;
+	if (sandbox_enter(&o, &p->sandbox, e))
+		return err_wrap(e, "--sandbox off would go on without");
+	return 0;
+}
+
 static int load(struct program *p, struct err *e)
 {
 	struct serve *s = &p->serve;
@@ -249,7 +307,7 @@ static int load(struct program *p, struct err *e)
 				     .gpu_layers = p->o.gpu_layers,
 				     .on_progress = on_progress,
 				     .ctx = p };
-	if (weights_init(e) || weights_load(&w, &p->weights, e))
+	if (weights_load(&w, &p->weights, e))
 		return -1;
 	struct batch_options b = { .weights = p->weights,
 				   .context = p->o.context,
@@ -313,15 +371,17 @@ static void watch_signals(struct program *p)
 static void say_ready(struct program *p)
 {
 	const struct batch_facts *f = batch_facts(p->serve.batch);
+	char sandbox[SANDBOX_TEXT_BYTES];
+	sandbox_text(&p->sandbox, sandbox);
 	log_info("ready address=%s port=%d kind=%s context=%d slots=%d "
 		 "threads=%d model_bytes=%llu context_bytes=%llu "
-		 "compute_bytes=%llu",
+		 "compute_bytes=%llu sandbox=\"%s\"",
 		 p->o.listen, serve_port(&p->serve),
 		 f->is_embedding ? "embedding" : "text", f->context, f->slots,
 		 f->threads, (unsigned long long)f->memory.model,
 		 (unsigned long long)f->memory.context,
-		 (unsigned long long)f->memory.compute);
-	events_ready(p->events, f);
+		 (unsigned long long)f->memory.compute, sandbox);
+	events_ready(p->events, f, sandbox);
 }
 
 static int start(struct program *p, struct err *e)
@@ -335,10 +395,14 @@ static int start(struct program *p, struct err *e)
 	s->started = time(NULL);
 	s->on_change = on_change;
 	s->ctx = p;
-	if (load(p, e) || serve_open(s, p->o.listen, e) ||
+	/* Who connects while the model loads waits for it. */
+	if (read_defaults(p, e) || weights_init(e) ||
+	    serve_open(s, p->o.listen, e) || shut_in(p, e) || load(p, e) ||
 	    events_watch(p->events, &p->loop, e))
 		return -1;
 	watch_signals(p);
+	if (sandbox_seal(&p->sandbox, e))
+		return -1;
 	say_ready(p);
 	return 0;
 }
@@ -358,6 +422,7 @@ static void stop(struct program *p)
 	weights_free(p->weights);
 	events_free(p->events);
 	free(p->alias);
+	json_decref(p->defaults);
 	free(p->o.models);
 }
 
@@ -374,6 +439,7 @@ int main(int argc, char **argv)
 	static struct program p = { .o = { .events_fd = -1,
 					   .gpu_layers = -1,
 					   .pooling = -1,
+					   .sandbox = true,
 					   .level = LOG_INFO } };
 	struct err e = { 0 };
 	(void)argc;

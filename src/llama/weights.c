@@ -119,6 +119,12 @@ int weights_init(struct err *e)
 	return 0;
 }
 
+bool weights_have_gpu(void)
+{
+	return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) ||
+	       ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU);
+}
+
 struct llama_model *weights_model(const struct weights *w)
 {
 	return w->model;

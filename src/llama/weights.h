@@ -23,6 +23,8 @@ struct weights_options {
 /* Finds the backends that lie beside llama.cpp's libraries and routes its log;
  * once, before anything else here. */
 must_use int weights_init(struct err *e);
+/* Is there a graphics card that llama.cpp could use? */
+bool weights_have_gpu(void);
 /* -1: ERR_NOT_FOUND or ERR_CORRUPT (the file), ERR_UNSUPPORTED (a kind of model
  * this engine does not know), ERR_MEMORY. */
 must_use int weights_load(const struct weights_options *o, struct weights **out,

@@ -26,7 +26,7 @@ EMBED_GGUF = pathlib.Path(os.environ.get(
 class Llama:
     """A running modeld-llama. `ready` is its ready event."""
 
-    def __init__(self, folder, model, *args, listen=None):
+    def __init__(self, folder, model, *args, listen=None, preexec_fn=None):
         self.folder = pathlib.Path(folder)
         self.listen = listen or f"unix:{self.folder / 'llama.sock'}"
         self.log_path = self.folder / "log"
@@ -37,7 +37,7 @@ class Llama:
             self.process = subprocess.Popen(
                 [str(LLAMA), "--model", str(model), "--listen", self.listen,
                  "--events-fd", str(theirs.fileno()), *map(str, args)],
-                stdout=log, stderr=log, pass_fds=[theirs.fileno()])
+                stdout=log, stderr=log, pass_fds=[theirs.fileno()], preexec_fn=preexec_fn)
         theirs.close()
         self.told = []
         self.ready = None
