@@ -44,13 +44,14 @@ struct engine *api_find_engine(struct api *api, struct str name, struct err *e)
 	return en;
 }
 
-size_t api_unload(struct api *api, struct str engine, const char *id)
+size_t api_unload(struct api *api, struct str engine, const char *id,
+		  const enum engine_mode *mode)
 {
 	size_t n = 0;
 	list_each (it, &api->engines->engines) {
 		struct engine *en = container_of(it, struct engine, link);
 		if (!engine.n || str_eq(engine, en->name))
-			n += en->kind->unload(en, id);
+			n += en->kind->unload(en, id, mode);
 	}
 	return n;
 }

@@ -7,6 +7,7 @@
 #include "api/journal.h"
 #include "api/metrics.h"
 #include "base/json.h"
+#include "engine/engine.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "model/catalog.h"
@@ -21,6 +22,8 @@ struct api {
 	struct catalog *catalog;
 	struct pull_set *pulls;
 	struct engine_set *engines;
+	struct tunings *tunings; /* of models */
+	struct list preloads;	 /* configure.c's */
 	struct journal *journal;
 	struct recorder *recorder;
 	struct metrics *metrics;
@@ -46,9 +49,11 @@ struct key *api_key(const struct http_exchange *x);
 /* May its caller call this class too? */
 bool api_may(const struct http_exchange *x, enum access_class c);
 
-/* Takes the model with this id (NULL: every model) out of the memory of this
- * engine ("": of all); gives how many instances that ends. */
-size_t api_unload(struct api *api, struct str engine, const char *id);
+/* Takes the model with this id (NULL: every model) in this mode (NULL: in any)
+ * out of the memory of this engine ("": of all); gives how many instances that
+ * ends. */
+size_t api_unload(struct api *api, struct str engine, const char *id,
+		  const enum engine_mode *mode);
 
 /* A handler that names the moment its first byte went out, for the metrics. */
 void api_mark_first_byte(struct http_exchange *x);

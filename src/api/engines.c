@@ -3,10 +3,10 @@
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/work.h"
+#include "base/duration.h"
 #include "base/limits.h"
 #include "http/sse.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -48,13 +48,13 @@ struct rows {
 static void add_row(void *ctx, const struct engine_running *r)
 {
 	const struct rows *rows = ctx;
-	char used[32];
+	char used[32], keep[DURATION_TEXT_BYTES];
 	if (!allowed_name(&rows->by, str_of(r->model)))
 		return;
 	format_time(r->last_used_ms, used);
 	json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "backend_name",
 				r->engine, "model_name", r->model, "mode",
-				r->mode, "last_used", used);
+				engine_mode_name(r->mode), "last_used", used);
 	if (!row) /* a name that is not UTF-8 cannot come here */
 		return;
 	if (r->users || r->waiting)
@@ -72,10 +72,8 @@ static void add_row(void *ctx, const struct engine_running *r)
 	if (r->unload_ms) {
 		format_time(r->unload_ms, used);
 		json_object_set_new(row, "expires_at", json_string(used));
-		json_object_set_new(
-			row, "keep_alive",
-			json_sprintf("%" PRId64 "s",
-				     (r->unload_ms - r->last_used_ms) / 1000));
+		duration_text(r->unload_ms - r->last_used_ms, keep);
+		json_object_set_new(row, "keep_alive", json_string(keep));
 	} else if (r->last_used_ms) {
 		json_object_set_new(row, "keep_alive", json_string("-1"));
 	}
@@ -200,7 +198,8 @@ static int unload_named(struct api *api, struct http_exchange *x,
 				  got == 0 ? m : NULL, e))
 			return -1;
 		if (got == 0)
-			*n += api_unload(api, engine, digest_text(&m->id, id));
+			*n += api_unload(api, engine, digest_text(&m->id, id),
+					 NULL);
 	}
 	return 0;
 }
@@ -222,7 +221,7 @@ static void on_unload_body(void *ctx, struct str body)
 		return;
 	}
 	if (all)
-		n = api_unload(u->api, engine, NULL);
+		n = api_unload(u->api, engine, NULL, NULL);
 	reply_json(u->x, 200,
 		   json_pack("{s:I}", "unloaded_runners", (json_int_t)n));
 }

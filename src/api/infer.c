@@ -9,6 +9,7 @@
 #include "api/api.h"
 #include "api/allowed.h"
 #include "api/caller.h"
+#include "api/configure.h"
 #include "api/keys.h"
 #include "api/recorder.h"
 #include "api/reply.h"
@@ -39,6 +40,7 @@ struct infer {
 	char *model;	  /* owned; as the client wrote it */
 	struct digest id; /* of the store's model, if it is one */
 	bool is_stored;
+	const char *config; /* its settings; the exchange's */
 	struct engine_lease lease;
 	struct timer silence; /* while a streaming client waits */
 	struct usage usage;
@@ -327,6 +329,9 @@ static int acquire(struct infer *in, struct err *e)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "no engine here runs models of the format '%s'",
 			       m->format);
+	in->config = m ? configure_text(api, m, in->lease.mode,
+					exchange_arena(in->x))
+		       : "{}";
 	in->lease.on_ready = on_ready;
 	in->lease.ctx = in;
 	return engine_acquire(en, name, m, &in->lease, e);
@@ -363,6 +368,7 @@ static void begin_record(struct infer *in)
 								  : "/engines",
 				    STR_ARG(path)),
 		.caller = caller_text(caller_of(in), caller),
+		.config = in->config,
 		.user_agent = agent ? agent->value : STR(""),
 		.origin = origin ? origin->value : STR(""),
 	};
@@ -405,13 +411,33 @@ static void on_body(void *ctx, struct str body)
 		ask_engine(in);
 }
 
+/* What the engine is asked: the path without what names the engine. */
+static const char *path_of(const char *pattern)
+{
+	static const char *const before[] = { "/engines/{engine}", "/engines" };
+	for (size_t i = 0; i < ARRAY_LEN(before); i++)
+		if (str_starts(str_of(pattern), before[i]))
+			return pattern + strlen(before[i]);
+	return pattern;
+}
+
+static enum engine_mode mode_of(const char *path)
+{
+	struct str p = str_of(path);
+	return str_ends(p, "/embeddings") ? ENGINE_EMBEDDING
+	       : str_ends(p, "/rerank") || str_ends(p, "/score")
+		       ? ENGINE_RERANKING
+		       : ENGINE_COMPLETION;
+}
+
 static void start(struct api *api, struct http_exchange *x,
 		  const struct route_match *m, struct str engine)
 {
 	struct infer *in = xcalloc(1, sizeof *in);
 	in->api = api;
 	in->x = x;
-	in->path = strstr(m->route->pattern, "/v1/");
+	in->path = path_of(m->route->pattern);
+	in->lease.mode = mode_of(in->path);
 	in->engine = engine;
 	in->key = api_key(x) ? keys_hold(api_key(x)) : NULL;
 	timer_init(&in->silence, api->loop, on_silence, in);

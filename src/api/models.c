@@ -264,7 +264,7 @@ static void fini_removal(struct work *w)
 	if (r->removed.is_deleted) {
 		log_info("model deleted id=%s", r->removed.id.hex);
 		digest_text(&r->removed.id, id);
-		api_unload(w->api, (struct str){ 0 }, id);
+		api_unload(w->api, (struct str){ 0 }, id, NULL);
 	}
 	free(r->name);
 }

@@ -59,7 +59,7 @@ static void fini(struct work *w)
 			 s->report.bytes);
 	for (size_t i = 0; i < s->report.n_models; i++)
 		api_unload(w->api, (struct str){ 0 },
-			   digest_text(&s->report.models[i], id));
+			   digest_text(&s->report.models[i], id), NULL);
 }
 
 static void start(struct api *api, struct http_exchange *x, bool all)

@@ -23,11 +23,12 @@ struct record *record_new(const struct record_facts *f)
 	r->method = xstrdup(f->method);
 	r->url = xstrdup(f->url);
 	r->caller = xstrdup(f->caller);
+	r->config = xstrdup(f->config);
 	r->user_agent = f->user_agent.n ? str_dup(f->user_agent) : NULL;
 	r->origin = f->origin.n ? str_dup(f->origin) : NULL;
 	r->text_bytes = strlen(f->model_id) + strlen(f->model) +
-			strlen(f->url) + strlen(f->caller) + f->user_agent.n +
-			f->origin.n;
+			strlen(f->url) + strlen(f->caller) + strlen(f->config) +
+			f->user_agent.n + f->origin.n;
 	list_init(&r->age_link);
 	list_init(&r->group_link);
 	list_init(&r->open_link);
@@ -46,9 +47,9 @@ void record_drop(struct record *r)
 	if (!r || --r->holders)
 		return;
 	assert(list_is_empty(&r->age_link) && list_is_empty(&r->group_link));
-	char *const texts[] = { r->model_id, r->model,	r->method,
-				r->url,	     r->caller, r->user_agent,
-				r->origin,   r->failure };
+	char *const texts[] = { r->model_id,   r->model,  r->method,
+				r->url,	       r->caller, r->config,
+				r->user_agent, r->origin, r->failure };
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		free(texts[i]);
 	buf_fini(&r->request);

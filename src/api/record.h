@@ -13,13 +13,14 @@ struct record_facts {
 	const char *model;    /* as the client wrote it */
 	const char *method, *url;
 	const char *caller;
+	const char *config;	       /* the model's settings; a JSON object */
 	struct str user_agent, origin; /* "": none */
 };
 
 struct record {
 	struct list age_link, group_link; /* the recorder's */
 	struct list open_link;
-	char *model_id, *model, *method, *url, *caller, *user_agent,
+	char *model_id, *model, *method, *url, *caller, *config, *user_agent,
 		*origin;    /* owned */
 	int64_t started_ns; /* Unix time */
 	size_t text_bytes;  /* of the strings above */

@@ -185,7 +185,8 @@ static int print_group(const struct printing *p, size_t i, size_t n,
 		buf_put_json(out, str_of(p->form == PRINT_NEW
 						 ? p->records[i]->model
 						 : p->records[i]->model_id)) ||
-		buf_puts(out, ",\"config\":{},\"records\":[");
+		buf_printf(out, ",\"config\":%s,\"records\":[",
+			   p->records[i + n - 1]->config);
 	for (size_t j = 0; j < n && !full; j++)
 		full = (j && buf_puts(out, ",")) ||
 		       record_print(p->records[i + j], out);

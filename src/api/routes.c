@@ -38,6 +38,10 @@ static const struct route rows[] = {
 	ROUTE(INSPECT, GET,    "/engines/df",           engines_df),
 	ROUTE(INSPECT, GET,    "/engines/requests",     engines_requests),
 	ROUTE(MANAGE,  POST,   "/engines/unload",       engines_unload),
+	ROUTE(MANAGE,  POST,   "/engines/_configure",   configure_set),
+	ROUTE(MANAGE,  POST,   "/engines/{engine}/_configure", configure_set_engine),
+	ROUTE(INSPECT, GET,    "/engines/_configure",   configure_list),
+	ROUTE(MANAGE,  DELETE, "/engines/_configure",   configure_remove),
 
 	ROUTE(OPEN,    GET,    "/",                     health_root),
 	ROUTE(OPEN,    GET,    "/healthz",              health_live),

@@ -63,6 +63,16 @@ void models_delete(void *app, struct http_exchange *x,
 void models_action(void *app, struct http_exchange *x,
 		   const struct route_match *m);
 
+/* configure.c: how models are started */
+void configure_set(void *app, struct http_exchange *x,
+		   const struct route_match *m);
+void configure_set_engine(void *app, struct http_exchange *x,
+			  const struct route_match *m);
+void configure_list(void *app, struct http_exchange *x,
+		    const struct route_match *m);
+void configure_remove(void *app, struct http_exchange *x,
+		      const struct route_match *m);
+
 /* engines.c: what runs */
 void engines_status(void *app, struct http_exchange *x,
 		    const struct route_match *m);

@@ -81,6 +81,11 @@
 
 /* Names in one request to unload; each is looked up. */
 #define LIMIT_UNLOAD_MODELS 1000
+/* Models with settings of their own, the runtime flags of one, and the file
+ * that holds them. */
+#define LIMIT_TUNINGS 1000
+#define LIMIT_TUNING_FLAGS 256
+#define LIMIT_TUNINGS_BYTES (16u << 20)
 
 /* A model reference: longer than any registry allows. */
 #define LIMIT_REFERENCE_BYTES 1024
@@ -105,6 +110,10 @@
 #define LIMIT_GGUF_STRING_BYTES (4u << 20)
 /* All texts together that are kept; token lists are not. */
 #define LIMIT_GGUF_METADATA_BYTES (8u << 20)
+/* The JSON header of one safetensors file: some 150 bytes a tensor. */
+#define LIMIT_SAFETENSORS_HEADER_BYTES (8u << 20)
+/* Folders in folders of a model that is packaged. */
+#define LIMIT_PACKAGE_DEPTH 16
 
 /* The last lines of an engine's log that an error message may quote, and the
  * lines of all programs that GET /logs shows. */
@@ -162,6 +171,16 @@
 #define LIMIT_CACHE_ID_BYTES 128
 /* Answers under way at once in one modeld-llama; llama.cpp can have 256. */
 #define LIMIT_SLOTS 256
+/* A chat template is a program that came with a model. It may take so much
+ * memory, and more for what it is given; so much processor time, and more for
+ * each MiB that it is given; half of the usual stack. A step that lasts longer
+ * than the grace after that ends the engine. */
+#define LIMIT_TEMPLATE_BYTES (256u << 20)
+#define LIMIT_TEMPLATE_BYTES_FACTOR 64
+#define LIMIT_TEMPLATE_MS 2000
+#define LIMIT_TEMPLATE_MS_PER_MIB 2000
+#define LIMIT_TEMPLATE_STACK_BYTES (4u << 20)
+#define LIMIT_TEMPLATE_GRACE_MS 3000
 /* What a context grows to when nobody asks for a size: beyond it the memory is
  * rarely worth it. */
 #define LIMIT_DEFAULT_CONTEXT 32768

@@ -202,6 +202,11 @@ bool cmd_is_set(const struct cmd_line *in, const char *flag)
 	return g && (g->flag->kind != CMD_BOOL || !g->value);
 }
 
+bool cmd_is_given(const struct cmd_line *in, const char *flag)
+{
+	return last(in, flag) != NULL;
+}
+
 const char *cmd_text(const struct cmd_line *in, const char *flag)
 {
 	const struct cmd_given *g = last(in, flag);

@@ -66,6 +66,8 @@ void cmd_line_fini(struct cmd_line *in);
 /* The values that were typed; the flag must be one of the command's. The last
  * one counts, cmd_text() is NULL without any. */
 bool cmd_is_set(const struct cmd_line *in, const char *flag);
+/* Also one that was switched off: "--think=false". */
+bool cmd_is_given(const struct cmd_line *in, const char *flag);
 const char *cmd_text(const struct cmd_line *in, const char *flag);
 /* The i-th value of a flag that may be repeated, or NULL. */
 const char *cmd_nth(const struct cmd_line *in, const char *flag, size_t i);

@@ -6,6 +6,19 @@
 #define END { 0 }
 
 static const struct cmd_flag none[] = { END };
+static const struct cmd_flag configure[] = {
+	FLAG("context-size", 0, INT, "N", "Tokens of a request with its answer"),
+	FLAG("gpu-memory-utilization", 0, NUMBER, "F", "For vLLM only"),
+	FLAG("hf_overrides", 0, TEXT, "JSON", "For vLLM only"),
+	FLAG("keep-alive", 0, TEXT, "TIME", "Unload it after so long: 5m, 0, -1"),
+	FLAG("mode", 0, TEXT, "MODE", "completion, embedding, reranking"),
+	FLAG("reset", 0, BOOL, NULL, "Remove its settings"),
+	FLAG("speculative-draft-model", 0, TEXT, "MODEL", "Not for this engine"),
+	FLAG("speculative-min-acceptance-rate", 0, NUMBER, "F", "Not for this engine"),
+	FLAG("speculative-num-tokens", 0, INT, "N", "Not for this engine"),
+	FLAG("think", 0, BOOL, NULL, "Let it reason, or not: --think=false"),
+	END
+};
 static const struct cmd_flag connect[] = {
 	FLAG("address", 0, TEXT, "IP", "The address that containers reach"),
 	FLAG("docker-host", 0, TEXT, "PATH", "The socket of another Docker Engine"),
@@ -105,6 +118,9 @@ static const struct cmd_flag unload[] = {
 const struct cmd commands_table[] = {
 	CMD("completion", NULL, "bash|zsh|fish", "Write the completion script for a shell",
 	    1, 1, SHELL, none, cmd_completion),
+	CMD("configure", "config", "MODEL [-- FLAG...] | show [MODEL]",
+	    "Set how a model is started: context, sampling, time to stay",
+	    1, CMD_MANY, MODEL, configure, cmd_configure),
 	CMD("connect", NULL, "", "Let containers and the Docker socket reach models",
 	    0, 0, NOTHING, connect, cmd_connect),
 	CMD("df", NULL, "", "Show the disk space that models and engines take",

@@ -15,6 +15,7 @@ must_use int commands_find(const char *name, const struct cmd **out,
 must_use int commands_put_help(struct buf *out);
 
 int cmd_completion(const struct cmd_line *in, struct err *e);
+int cmd_configure(const struct cmd_line *in, struct err *e);
 int cmd_connect(const struct cmd_line *in, struct err *e);
 int cmd_df(const struct cmd_line *in, struct err *e);
 int cmd_disconnect(const struct cmd_line *in, struct err *e);

@@ -1,6 +1,6 @@
 #include "cli/human.h"
+#include "base/duration.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -51,64 +51,12 @@ void human_duration(int64_t seconds, char out[HUMAN_BYTES])
 	snprintf(out, HUMAN_BYTES, "%lld %s", n, unit);
 }
 
-/* Digits at the front of *s, with a fraction, as a number. */
-static bool take_number(struct str *s, double *out)
-{
-	double scale = 0;
-	size_t n = 0;
-	*out = 0;
-	for (; n < s->n; n++) {
-		char c = s->p[n];
-		if (c == '.' && scale == 0)
-			scale = 1;
-		else if (c < '0' || c > '9')
-			break;
-		else if (scale > 0)
-			*out += (c - '0') * (scale /= 10);
-		else
-			*out = *out * 10 + (c - '0');
-	}
-	*s = str_tail(*s, n);
-	return n > 0 && !(n == 1 && scale == 1);
-}
-
 bool human_parse_duration(struct str text, int64_t *seconds)
 {
-	/* Longer names first: "m" begins "ms". */
-	static const struct {
-		const char *name;
-		double seconds;
-	} units[] = {
-		{ "ms", 1e-3 }, { "us", 1e-6 }, { "\xc2\xb5s", 1e-6 },
-		{ "ns", 1e-9 }, { "h", 3600 },	{ "m", 60 },
-		{ "s", 1 },
-	};
-	bool negative = str_starts(text, "-");
-	double total = 0, n;
-	uint64_t plain;
-	if (negative)
-		text = str_tail(text, 1);
-	/* "0" and "-1" (for ever) need no unit. */
-	if (str_to_u64(text, &plain) && plain <= (negative ? 1u : 0u)) {
-		*seconds = -(int64_t)plain;
-		return true;
-	}
-	if (!text.n)
+	int64_t ms;
+	if (!duration_parse(text, &ms))
 		return false;
-	while (text.n) {
-		size_t i = 0;
-		if (!take_number(&text, &n))
-			return false;
-		while (i < ARRAY_LEN(units) && !str_starts(text, units[i].name))
-			i++;
-		if (i == ARRAY_LEN(units))
-			return false;
-		text = str_tail(text, strlen(units[i].name));
-		total += n * units[i].seconds;
-	}
-	if (total > 1e15)
-		return false;
-	*seconds = (int64_t)floor(negative ? -total : total);
+	*seconds = ms < 0 ? (ms - 999) / 1000 : ms / 1000;
 	return true;
 }
 

@@ -1,5 +1,27 @@
 #include "engine/engine.h"
 
+static const char *const mode_names[] = {
+	[ENGINE_COMPLETION] = "completion",
+	[ENGINE_EMBEDDING] = "embedding",
+	[ENGINE_RERANKING] = "reranking",
+};
+
+const char *engine_mode_name(enum engine_mode m)
+{
+	return mode_names[m];
+}
+
+bool engine_mode_parse(struct str text, enum engine_mode *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(mode_names); i++) {
+		if (!str_eq(text, mode_names[i]))
+			continue;
+		*out = (enum engine_mode)i;
+		return true;
+	}
+	return false;
+}
+
 void engine_set_init(struct engine_set *s)
 {
 	list_init(&s->engines);

@@ -15,6 +15,12 @@ struct catalog_model;
 struct engine;
 struct http_pool;
 
+/* What a model is asked for: text, vectors, or an order of texts. One that
+ * makes text may be set to make vectors too, by a process of its own. */
+enum engine_mode { ENGINE_COMPLETION, ENGINE_EMBEDDING, ENGINE_RERANKING };
+const char *engine_mode_name(enum engine_mode m);
+bool engine_mode_parse(struct str text, enum engine_mode *out);
+
 /* Where requests go while a lease is held. */
 struct engine_target {
 	struct http_pool *pool;
@@ -30,6 +36,7 @@ struct engine_target {
 /* One use of an engine; embedded in the request that wants it. */
 struct engine_lease {
 	struct engine *engine;	     /* NULL when not held */
+	enum engine_mode mode;	     /* set before it is acquired */
 	struct engine_target target; /* valid once ready */
 	/* After ENGINE_WAIT: ready (e is NULL) or not to be had (then the lease
 	 * is over already). The callee may release it at once. */
@@ -46,7 +53,7 @@ struct engine_running {
 	const char *engine;
 	const char *model;    /* the name that it was first asked for by */
 	const char *model_id; /* "sha256:..." */
-	const char *mode;     /* "completion" or "embedding" */
+	enum engine_mode mode;
 	bool is_loading;
 	double loaded;	       /* 0 to 1 */
 	size_t users;	       /* requests that hold a lease */
@@ -74,9 +81,10 @@ struct engine_kind {
 	/* Tells of each model in memory. */
 	void (*each_running)(struct engine *en, engine_running_fn fn,
 			     void *ctx);
-	/* Drops the model with this id, or all if NULL; busy ones stay until
-	 * they are idle. Gives how many went now. */
-	size_t (*unload)(struct engine *en, const char *model_id);
+	/* Drops the model with this id, or all if NULL, in this mode, or any if
+	 * NULL; busy ones stay until they are idle. Gives how many went now. */
+	size_t (*unload)(struct engine *en, const char *model_id,
+			 const enum engine_mode *mode);
 	/* Names of models that only it knows (not in the store); may be NULL.
 	 */
 	const char *const *(*models)(struct engine *en, size_t *n);

@@ -1,5 +1,6 @@
 #include "engine/engine_llama.h"
 #include "base/json.h"
+#include "engine/tunings.h"
 #include "model/catalog.h"
 
 #include <inttypes.h>
@@ -21,6 +22,7 @@ struct llama {
 	struct engine base;
 	struct pool *pool; /* owned */
 	char *program;	   /* owned */
+	const struct tunings *tunings;
 	uint64_t budget_bytes;
 };
 
@@ -84,11 +86,15 @@ static struct shape shape_of(const struct catalog_model *m)
 	return s;
 }
 
-/* What packaging chose; else as much as the model was trained for, as far as
- * its cache stays within a quarter of the budget. */
+/* What was set or packaging chose; else as much as the model was trained for,
+ * as far as its cache stays within a quarter of the budget. */
 static uint64_t context_of(const struct llama *l, const struct catalog_model *m,
-			   const struct shape *s)
+			   const struct shape *s, const struct tuning *t)
 {
+	if (t && t->context > 0)
+		return (uint64_t)t->context;
+	if (t && t->context == TUNING_CONTEXT_TRAINED && s->trained)
+		return s->trained;
 	if (m->context_size > 0 && (uint64_t)m->context_size != s->trained)
 		return (uint64_t)m->context_size;
 	if (!s->bytes_per_token)
@@ -99,7 +105,69 @@ static uint64_t context_of(const struct llama *l, const struct catalog_model *m,
 	return s->trained ? MIN(s->trained, fits) : FALLBACK_CONTEXT;
 }
 
+/* ---- what was set for it ---- */
+
+const struct tuning *engine_llama_tuning(const struct tunings *t,
+					 const struct catalog_model *m,
+					 enum engine_mode *mode)
+{
+	char id[DIGEST_TEXT_BYTES];
+	const struct tuning *found;
+	digest_text(&m->id, id);
+	/* One that makes vectors or a ranking makes nothing else; whatever it
+	 * was set up for meant that. */
+	if (m->is_embedding) {
+		static const enum engine_mode order[] = { ENGINE_EMBEDDING,
+							  ENGINE_RERANKING,
+							  ENGINE_COMPLETION };
+		*mode = ENGINE_EMBEDDING;
+		for (size_t i = 0; i < ARRAY_LEN(order); i++)
+			if ((found = tunings_find(t, id, order[i])))
+				return found;
+		return NULL;
+	}
+	found = tunings_find(t, id, *mode);
+	/* A model of text answers all requests, and refuses those it cannot
+	 * do, unless it was set up for vectors. */
+	if (*mode == ENGINE_EMBEDDING && found)
+		return found;
+	*mode = ENGINE_COMPLETION;
+	return tunings_find(t, id, ENGINE_COMPLETION);
+}
+
 /* ---- the functions of the kind ---- */
+
+static void add_arg(char **argv, size_t *n, const char *option,
+		    const char *value)
+{
+	argv[(*n)++] = (char *)option;
+	argv[(*n)++] = (char *)value;
+}
+
+/* The worker's command line; the array is the caller's, not its strings. */
+static char **make_argv(const struct llama *l, const struct catalog_model *m,
+			const char *label, const char *context,
+			const struct tuning *t, enum engine_mode mode)
+{
+	char **argv = xcalloc(2 * m->n_weights + (t ? t->n_args : 0) + 12,
+			      sizeof *argv);
+	size_t n = 0;
+	const char *pooling = t ? t->pooling : NULL;
+	argv[n++] = l->program;
+	for (size_t i = 0; i < m->n_weights; i++)
+		add_arg(argv, &n, "--model", m->weights[i]);
+	add_arg(argv, &n, "--alias", label);
+	add_arg(argv, &n, "--ctx-size", context);
+	if (m->chat_template)
+		add_arg(argv, &n, "--chat-template-file", m->chat_template);
+	if (mode == ENGINE_EMBEDDING && !m->is_embedding && !pooling)
+		pooling = "mean";
+	if (pooling)
+		add_arg(argv, &n, "--pooling", pooling);
+	for (size_t i = 0; t && i < t->n_args; i++)
+		argv[n++] = t->args[i];
+	return argv;
+}
 
 static int acquire(struct engine *en, struct str name,
 		   const struct catalog_model *m, struct engine_lease *lease,
@@ -109,28 +177,18 @@ static int acquire(struct engine *en, struct str name,
 	char id[DIGEST_TEXT_BYTES];
 	auto_free char *label = str_dup(name);
 	digest_text(&m->id, id);
-	struct pool_model want = { .id = id, .label = label };
-	if (pool_has(l->pool, id))
+	enum engine_mode mode = lease->mode;
+	const struct tuning *t = engine_llama_tuning(l->tunings, m, &mode);
+	struct pool_model want = { .id = id, .label = label, .mode = mode };
+	if (t && t->has_keep_alive)
+		want.keep_alive_ms = &t->keep_alive_ms;
+	if (pool_has(l->pool, id, mode))
 		return pool_acquire(l->pool, &want, lease, e);
 
 	struct shape shape = shape_of(m);
-	uint64_t context = context_of(l, m, &shape);
+	uint64_t context = context_of(l, m, &shape, t);
 	auto_free char *context_text = xasprintf("%" PRIu64, context);
-	auto_free char **argv = xcalloc(2 * m->n_weights + 8, sizeof *argv);
-	size_t n = 0;
-	argv[n++] = l->program;
-	for (size_t i = 0; i < m->n_weights; i++) {
-		argv[n++] = (char *)"--model";
-		argv[n++] = (char *)m->weights[i];
-	}
-	argv[n++] = (char *)"--alias";
-	argv[n++] = label;
-	argv[n++] = (char *)"--ctx-size";
-	argv[n++] = context_text;
-	if (m->chat_template) {
-		argv[n++] = (char *)"--chat-template-file";
-		argv[n++] = (char *)m->chat_template;
-	}
+	auto_free char **argv = make_argv(l, m, label, context_text, t, mode);
 	want.argv = argv;
 	/* What does not fit 64 bits fits no budget either. */
 	if (__builtin_mul_overflow(context, shape.bytes_per_token,
@@ -152,9 +210,10 @@ static void each_running(struct engine *en, engine_running_fn fn, void *ctx)
 	pool_each_running(of(en)->pool, en->name, fn, ctx);
 }
 
-static size_t unload(struct engine *en, const char *model_id)
+static size_t unload(struct engine *en, const char *model_id,
+		     const enum engine_mode *mode)
 {
-	return pool_unload(of(en)->pool, model_id);
+	return pool_unload(of(en)->pool, model_id, mode);
 }
 
 static int status(struct engine *en, struct buf *out)
@@ -201,6 +260,7 @@ struct engine *engine_llama_new(struct uv_loop_s *loop,
 	pool.owner_field = OWNER_FIELD;
 	l->pool = pool_new(loop, &pool);
 	l->program = xstrdup(c->program);
+	l->tunings = c->tunings;
 	l->budget_bytes = c->pool.budget_bytes;
 	return &l->base;
 }

@@ -71,10 +71,12 @@ static void each_running(struct engine *en, engine_running_fn fn, void *ctx)
 	(void)ctx;
 }
 
-static size_t unload(struct engine *en, const char *model_id)
+static size_t unload(struct engine *en, const char *model_id,
+		     const enum engine_mode *mode)
 {
 	(void)en;
 	(void)model_id;
+	(void)mode;
 	return 0;
 }
 

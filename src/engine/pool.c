@@ -18,6 +18,9 @@ struct entry {
 	char **argv;	       /* owned with its texts */
 	struct worker *worker; /* owned; NULL while it waits for memory */
 	uint64_t bytes;
+	enum engine_mode mode; /* that it was asked for */
+	bool has_keep_alive;   /* its own, below */
+	int64_t keep_alive_ms;
 	struct list waiting; /* engine_lease.link */
 	struct list users;   /* engine_lease.link */
 	size_t n_waiting, n_users;
@@ -75,9 +78,16 @@ static void leave(struct entry *en)
 	worker_stop(en->worker);
 }
 
+/* Below 0: for ever. */
+static int64_t keep_alive_of(const struct entry *en)
+{
+	return en->has_keep_alive ? en->keep_alive_ms
+				  : en->pool->config.keep_alive_ms;
+}
+
 static bool is_due(const struct entry *en, uint64_t now)
 {
-	int64_t keep = en->pool->config.keep_alive_ms;
+	int64_t keep = keep_alive_of(en);
 	if (en->leave_if_idle)
 		return true;
 	return keep >= 0 && now - en->idle_since_ms >= (uint64_t)keep;
@@ -94,10 +104,9 @@ static void on_idle(void *ctx)
 			continue;
 		if (is_due(en, now))
 			leave(en);
-		else if (p->config.keep_alive_ms >= 0)
-			next = MIN(next,
-				   en->idle_since_ms +
-					   (uint64_t)p->config.keep_alive_ms);
+		else if (keep_alive_of(en) >= 0)
+			next = MIN(next, en->idle_since_ms +
+						 (uint64_t)keep_alive_of(en));
 	}
 	timer_stop(&p->idle);
 	if (next != UINT64_MAX)
@@ -308,19 +317,20 @@ static void admit(void *ctx)
 
 /* ---- leases ---- */
 
-static struct entry *find(const struct pool *p, const char *id)
+static struct entry *find(const struct pool *p, const char *id,
+			  enum engine_mode mode)
 {
 	list_each (it, &p->entries) {
 		struct entry *en = container_of(it, struct entry, link);
-		if (!en->leaving && strcmp(en->id, id) == 0)
+		if (!en->leaving && en->mode == mode && strcmp(en->id, id) == 0)
 			return en;
 	}
 	return NULL;
 }
 
-bool pool_has(const struct pool *p, const char *id)
+bool pool_has(const struct pool *p, const char *id, enum engine_mode mode)
 {
-	return find(p, id) != NULL;
+	return find(p, id, mode) != NULL;
 }
 
 static struct entry *entry_new(struct pool *p, const struct pool_model *m)
@@ -336,6 +346,9 @@ static struct entry *entry_new(struct pool *p, const struct pool_model *m)
 	en->id = xstrdup(m->id);
 	en->label = xstrdup(m->label);
 	en->bytes = m->bytes;
+	en->mode = m->mode;
+	en->has_keep_alive = m->keep_alive_ms;
+	en->keep_alive_ms = m->keep_alive_ms ? *m->keep_alive_ms : 0;
 	list_init(&en->waiting);
 	list_init(&en->users);
 	list_push_back(&p->entries, &en->link);
@@ -345,7 +358,7 @@ static struct entry *entry_new(struct pool *p, const struct pool_model *m)
 int pool_acquire(struct pool *p, const struct pool_model *m,
 		 struct engine_lease *lease, struct err *e)
 {
-	struct entry *en = find(p, m->id);
+	struct entry *en = find(p, m->id, m->mode);
 	if (en && en->worker && worker_is_ready(en->worker)) {
 		lease->holder = en;
 		give(en, lease);
@@ -429,7 +442,7 @@ static void describe(const struct entry *en, const char *engine,
 		.engine = engine,
 		.model = en->label,
 		.model_id = en->id,
-		.mode = "completion",
+		.mode = en->mode,
 		.is_loading = !ready,
 		.users = en->n_users,
 		.waiting = en->n_waiting,
@@ -439,15 +452,15 @@ static void describe(const struct entry *en, const char *engine,
 		out->loaded = f->loaded;
 		out->context = f->context;
 		out->memory_bytes = worker_memory(en->worker);
-		if (f->makes_embeddings)
-			out->mode = "embedding";
+		if (ready)
+			out->mode = f->mode;
 	}
 	if (!is_idle(en))
 		return;
 	out->last_used_ms =
 		unix_ms() - (int64_t)(now_ms(p) - en->idle_since_ms);
-	if (p->config.keep_alive_ms >= 0)
-		out->unload_ms = out->last_used_ms + p->config.keep_alive_ms;
+	if (keep_alive_of(en) >= 0)
+		out->unload_ms = out->last_used_ms + keep_alive_of(en);
 }
 
 void pool_each_running(struct pool *p, const char *engine, engine_running_fn fn,
@@ -463,19 +476,24 @@ void pool_each_running(struct pool *p, const char *engine, engine_running_fn fn,
 	}
 }
 
-size_t pool_unload(struct pool *p, const char *id)
+size_t pool_unload(struct pool *p, const char *id, const enum engine_mode *mode)
 {
 	size_t n = 0;
 	list_each (it, &p->entries) {
 		struct entry *en = container_of(it, struct entry, link);
-		if (en->leaving || (id && strcmp(en->id, id) != 0))
+		if (en->leaving || (id && strcmp(en->id, id) != 0) ||
+		    (mode && *mode != en->mode))
 			continue;
-		if (is_idle(en)) {
-			leave(en);
-			n++;
-		} else {
+		if (en->n_users || en->n_waiting) {
 			en->leave_if_idle = true;
+			continue;
 		}
+		/* Also what loads for nobody any more. */
+		n++;
+		if (en->worker)
+			leave(en);
+		else
+			entry_free(en);
 	}
 	return n;
 }

@@ -37,6 +37,10 @@ struct pool_model {
 	const char *label; /* as a person calls it */
 	char *const *argv; /* the worker's program and options, NULL-ended */
 	uint64_t bytes;	   /* estimate of the memory that it needs */
+	/* What it was asked for; the same model in another mode is another
+	 * process. */
+	enum engine_mode mode;
+	const int64_t *keep_alive_ms; /* NULL: the pool's */
 };
 
 struct pool *pool_new(struct uv_loop_s *loop, const struct pool_config *c);
@@ -45,7 +49,7 @@ void pool_free(struct pool *p);
 void pool_set_keep_alive(struct pool *p, int64_t ms);
 
 /* Is it loaded or loading? Then pool_acquire() needs only id and label. */
-bool pool_has(const struct pool *p, const char *id);
+bool pool_has(const struct pool *p, const char *id, enum engine_mode mode);
 /* As engine_kind.acquire and .release. */
 must_use int pool_acquire(struct pool *p, const struct pool_model *m,
 			  struct engine_lease *lease, struct err *e);
@@ -53,7 +57,8 @@ void pool_release(struct pool *p, struct engine_lease *lease);
 void pool_each_running(struct pool *p, const char *engine, engine_running_fn fn,
 		       void *ctx);
 /* As engine_kind.unload. */
-size_t pool_unload(struct pool *p, const char *id);
+size_t pool_unload(struct pool *p, const char *id,
+		   const enum engine_mode *mode);
 /* As engine_kind.broke: a process that refuses connections is dead or dying,
  * and gets no new leases. */
 bool pool_broke(struct engine_lease *lease, struct err *e);

@@ -215,8 +215,8 @@ static void the_least_recently_used_idle_model_makes_room(void **state)
 	ask(f, &c, &mc);
 	wait_for(f, &c.outcome);
 	assert_int_equal(c.outcome, 0);
-	assert_false(pool_has(f->pool, "a"));
-	assert_true(pool_has(f->pool, "b"));
+	assert_false(pool_has(f->pool, "a", ENGINE_COMPLETION));
+	assert_true(pool_has(f->pool, "b", ENGINE_COMPLETION));
 	engine_release(&b.lease);
 	engine_release(&c.lease);
 }
@@ -260,13 +260,13 @@ static void no_idle_model_leaves_in_vain(void **state)
 	for (int i = 0; i < 5; i++)
 		uv_run(&f->loop, UV_RUN_NOWAIT);
 	assert_int_equal(c.outcome, ENGINE_WAIT);
-	assert_true(pool_has(f->pool, "b"));
+	assert_true(pool_has(f->pool, "b", ENGINE_COMPLETION));
 	engine_release(&a.lease);
 	wait_for(f, &c.outcome);
 	assert_int_equal(c.outcome, 0);
 	/* b has been idle for longer, but would not have been enough. */
-	assert_true(pool_has(f->pool, "b"));
-	assert_false(pool_has(f->pool, "a"));
+	assert_true(pool_has(f->pool, "b", ENGINE_COMPLETION));
+	assert_false(pool_has(f->pool, "a", ENGINE_COMPLETION));
 	engine_release(&c.lease);
 }
 
@@ -315,7 +315,7 @@ static void an_unused_model_leaves_after_its_time(void **state)
 	ask(f, &a, &m);
 	wait_for(f, &a.outcome);
 	engine_release(&a.lease);
-	while (pool_has(f->pool, "a"))
+	while (pool_has(f->pool, "a", ENGINE_COMPLETION))
 		uv_run(&f->loop, UV_RUN_ONCE);
 }
 
@@ -327,10 +327,10 @@ static void a_busy_model_is_unloaded_when_it_is_idle(void **state)
 	struct pool_model m = model("a", ALIVE, 50, argv);
 	ask(f, &a, &m);
 	wait_for(f, &a.outcome);
-	assert_int_equal(pool_unload(f->pool, NULL), 0);
-	assert_true(pool_has(f->pool, "a"));
+	assert_int_equal(pool_unload(f->pool, NULL, NULL), 0);
+	assert_true(pool_has(f->pool, "a", ENGINE_COMPLETION));
 	engine_release(&a.lease);
-	assert_false(pool_has(f->pool, "a"));
+	assert_false(pool_has(f->pool, "a", ENGINE_COMPLETION));
 }
 
 static void leases_outlive_a_crash(void **state)
@@ -343,7 +343,7 @@ static void leases_outlive_a_crash(void **state)
 	ask(f, &a, &m);
 	wait_for(f, &a.outcome);
 	assert_int_equal(a.outcome, 0);
-	while (pool_has(f->pool, "a"))
+	while (pool_has(f->pool, "a", ENGINE_COMPLETION))
 		uv_run(&f->loop, UV_RUN_ONCE);
 	err_set(&e, ERR_ENGINE, "cut");
 	assert_true(pool_broke(&a.lease, &e));

@@ -188,7 +188,9 @@ static int said_ready(struct worker *w, const json_t *event, struct err *e)
 	    json_get_int(event, "slots", 0, INT32_MAX, &w->facts.slots, e) ||
 	    json_get_str(event, "kind", &kind, e))
 		return -1;
-	w->facts.makes_embeddings = str_eq(kind, "embedding");
+	w->facts.mode = str_eq(kind, "embedding") ? ENGINE_EMBEDDING
+			: str_eq(kind, "ranking") ? ENGINE_RERANKING
+						  : ENGINE_COMPLETION;
 	w->facts.loaded = 1;
 	step(w, SAID_READY);
 	return 0;

@@ -11,8 +11,7 @@
  * so readiness is an event, never polled for. When modeld dies the descriptor
  * closes, and the process ends by itself. */
 #pragma once
-#include "base/err.h"
-#include "base/str.h"
+#include "engine/engine.h"
 
 struct http_pool;
 struct uv_loop_s;
@@ -45,7 +44,7 @@ struct worker_facts {
 	double loaded;	 /* 0 to 1 */
 	int64_t context; /* tokens per request; 0 until ready */
 	int64_t slots;
-	bool makes_embeddings;
+	enum engine_mode mode; /* what it makes */
 };
 const struct worker_facts *worker_facts(const struct worker *w);
 /* Resident bytes, read from /proc now; 0 if it is gone. */

@@ -81,7 +81,7 @@ static void ready_comes_with_what_it_tells(void **state)
 	assert_true(f->is_ready && worker_is_ready(f->worker));
 	assert_int_equal(worker_facts(f->worker)->context, 77);
 	assert_int_equal(worker_facts(f->worker)->slots, 3);
-	assert_true(worker_facts(f->worker)->makes_embeddings);
+	assert_int_equal(worker_facts(f->worker)->mode, ENGINE_EMBEDDING);
 	assert_true(worker_memory(f->worker) > 0);
 }
 

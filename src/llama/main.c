@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/timer.h"
+#include "llama/bounds.h"
 #include "llama/common_shim.h"
 #include "llama/cores.h"
 #include "llama/events.h"
@@ -388,6 +389,7 @@ static int start(struct program *p, struct err *e)
 {
 	struct serve *s = &p->serve;
 	p->events = events_new(p->o.events_fd);
+	bounds_tell(p->o.events_fd);
 	p->alias = p->o.alias ? xstrdup(p->o.alias)
 			      : default_alias(p->o.models[0]);
 	s->loop = &p->loop;

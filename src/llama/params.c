@@ -25,6 +25,17 @@ bool params_has(const json_t *body, const char *name)
 	return j && !json_is_null(j);
 }
 
+void params_fill(json_t *body, const json_t *defaults)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach((json_t *)defaults, name, value)
+	{
+		if (json_is_object(body) && !params_has(body, name))
+			json_object_set(body, name, value);
+	}
+}
+
 static int shape_of(const json_t *j)
 {
 	return json_is_string(j)   ? PARAMS_STRING

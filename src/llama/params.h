@@ -28,6 +28,9 @@ struct params {
 /* -1 names the field of wrong type or out of range. */
 must_use int params_parse(const json_t *body, enum params_where where,
 			  struct params *out, struct err *e);
+/* Gives the body's members that are absent or null the values they have in
+ * `defaults` (NULL: none). */
+void params_fill(json_t *body, const json_t *defaults);
 /* Was it given, and not null? */
 bool params_has(const json_t *body, const char *name);
 

@@ -4,6 +4,7 @@
  * and tokenize.c each hold a family of endpoints; what exists is the table in
  * serve.c. */
 #pragma once
+#include "base/json.h"
 #include "base/list.h"
 #include "http/router.h"
 #include "http/server.h"
@@ -25,6 +26,7 @@ struct serve {
 	const struct weights *weights;
 	struct batch *batch;
 	struct common_shim_templates *templates;
+	const json_t *defaults; /* of requests' fields; NULL: none */
 	const char *alias; /* what the model is called if a request does not */
 	int64_t started;   /* seconds since 1970 */
 	struct serve_counts counts;

@@ -4,6 +4,7 @@
  * LIMIT_DRAIN_MS; a second signal ends at once. */
 #include "modeld/daemon.h"
 #include "api/api.h"
+#include "api/configure.h"
 #include "api/keys.h"
 #include "api/recorder.h"
 #include "api/routes.h"
@@ -11,6 +12,7 @@
 #include "engine/budget.h"
 #include "engine/engine_llama.h"
 #include "engine/engine_openai.h"
+#include "engine/tunings.h"
 #include "io/timer.h"
 #include "io/notify.h"
 #include "modeld/helper.h"
@@ -132,6 +134,7 @@ static void add_llama(struct daemon *d)
 				 .on_load_failed = on_load_failed },
 			.ctx = d,
 		},
+		.tunings = d->api.tunings,
 	};
 	if (!c.pool.budget_bytes)
 		c.pool.budget_bytes = budget_default();
@@ -321,6 +324,7 @@ static int start(struct daemon *d, struct err *e)
 	    store_open(d->options->store, &api->store, e))
 		return -1;
 	api->catalog = catalog_new(api->store, d->options->registry);
+	api->tunings = tunings_open(d->options->store);
 	api->metrics = metrics_new(rows, n_rows);
 	api->has_metrics = d->options->metrics;
 	api->engines = &d->engines;
@@ -356,6 +360,7 @@ static void stop(struct daemon *d)
 	gates_fini(&d->gates);
 	ways_fini(&d->ways);
 	certs_fini(&d->certs);
+	configure_stop(&d->api);
 	engine_set_fini(&d->engines);
 	timer_fini(&d->drain);
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
@@ -366,6 +371,7 @@ static void stop(struct daemon *d)
 	pull_set_free(d->api.pulls);
 	journal_free(d->api.journal);
 	recorder_free(d->api.recorder);
+	tunings_free(d->api.tunings);
 	catalog_free(d->api.catalog);
 	store_free(d->api.store);
 	metrics_free(d->api.metrics);
@@ -394,6 +400,7 @@ int daemon_run(struct options *o, int argc, char **argv, struct err *e)
 	uv_loop_init(&d->loop);
 	timer_init(&d->drain, &d->loop, on_drain_look, d);
 	engine_set_init(&d->engines);
+	list_init(&d->api.preloads);
 	certs_init(&d->certs, &d->loop, d->options);
 	ways_init(&d->ways, &d->loop, &d->api, &d->certs);
 	d->api.journal = journal_new();

@@ -1,4 +1,5 @@
 #include "modeld/options_value.h"
+#include "base/duration.h"
 #include "modeld/options.h"
 
 #include <arpa/inet.h>
@@ -35,36 +36,12 @@ int options_value_address(const char *text, struct err *e)
 
 int options_value_duration(const char *text, int64_t *out_ms, struct err *e)
 {
-	static const struct {
-		const char *unit;
-		double ms;
-	} units[] = { { "ms", 1 }, { "s", 1e3 }, { "m", 6e4 }, { "h", 36e5 } };
-	const char *p = text;
-	double total = 0;
-	if (!*p)
-		return err_set(e, ERR_USAGE, "an empty duration");
-	if (*p == '-') {
-		*out_ms = -1;
+	if (duration_parse(str_of(text), out_ms))
 		return 0;
-	}
-	while (*p) {
-		char *end;
-		double n = strtod(p, &end);
-		size_t i = 0, len = strspn(end, "hms");
-		while (i < ARRAY_LEN(units) &&
-		       !str_eq((struct str){ end, len }, units[i].unit))
-			i++;
-		bool zero = n == 0 && end != p && !*end;
-		if (end == p || (i == ARRAY_LEN(units) && !zero) || !(n >= 0))
-			return err_set(e, ERR_USAGE,
-				       "'%s' is not a duration: 5m, 1h30m, "
-				       "90s, 0 or -1 (for ever)",
-				       text);
-		total += zero ? 0 : n * units[i].ms;
-		p = end + len;
-	}
-	*out_ms = total < 1e15 ? (int64_t)total : -1;
-	return 0;
+	return err_set(e, ERR_USAGE,
+		       "'%s' is not a duration: 5m, 1h30m, 90s, 0 or -1 (for "
+		       "ever)",
+		       text);
 }
 
 int options_value_size(const char *text, uint64_t *out, struct err *e)
