@@ -6,42 +6,32 @@
  *   {"digest":"sha256:...","bytes":5,"problem":"it has changed: ..."}
  *   {"files":7,"of":7,"bytes":1234,"bad":1} */
 #include "api/allowed.h"
+#include "api/pieces.h"
 #include "api/reply.h"
 #include "api/routes.h"
-#include "io/job.h"
 #include "oci/verify.h"
 
 #include <inttypes.h>
 
 struct verifying {
-	struct api *api;
-	struct http_exchange *x; /* NULL: the client has gone */
-	struct verify *verify;	 /* owned; NULL before the plan is made */
+	struct pieces pieces;
+	struct verify *verify; /* owned; NULL before the plan is made */
 	struct verify_step step;
 	uint64_t files, bytes, bad;
-	bool is_working, is_full;
 };
 
-static void verifying_free(struct verifying *v)
+static int step(struct pieces *p, struct err *e)
 {
-	verify_free(v->verify);
-	free(v);
-}
-
-static int step(void *ctx, struct err *e)
-{
-	struct verifying *v = ctx;
-	if (!v->verify && verify_new(v->api->store, &v->verify, e))
+	struct verifying *v = container_of(p, struct verifying, pieces);
+	if (!v->verify && verify_new(p->api->store, &v->verify, e))
 		return -1;
 	return verify_next(v->verify, &v->step, e);
 }
 
-static void on_step(void *ctx, int outcome, const struct err *e);
-
-static void next(struct verifying *v)
+static void fini(struct pieces *p)
 {
-	v->is_working = true;
-	job_start(v->api->loop, step, on_step, v);
+	struct verifying *v = container_of(p, struct verifying, pieces);
+	verify_free(v->verify);
 }
 
 static void put_file(struct verifying *v, struct buf *line)
@@ -65,68 +55,32 @@ static void put_end(struct verifying *v, struct buf *line)
 		abort();
 }
 
-static void tell(struct verifying *v, int outcome)
+static int tell(struct pieces *p, int outcome)
 {
+	struct verifying *v = container_of(p, struct verifying, pieces);
 	auto_buf struct buf line;
 	buf_init(&line, 1024);
-	if (!exchange_is_started(v->x)) {
-		exchange_add(v->x, "Content-Type", STR("application/x-ndjson"));
-		exchange_start(v->x, 200, EXCHANGE_CHUNKED);
+	if (outcome == VERIFY_MORE)
+		return 0;
+	if (!exchange_is_started(p->x)) {
+		exchange_add(p->x, "Content-Type", STR("application/x-ndjson"));
+		exchange_start(p->x, 200, EXCHANGE_CHUNKED);
 	}
 	if (outcome == VERIFY_END) {
 		put_end(v, &line);
-		exchange_write(v->x, buf_str(&line));
-		exchange_end(v->x);
-		verifying_free(v);
-		return;
+		exchange_write(p->x, buf_str(&line));
+		return PIECES_END;
 	}
 	v->files++;
 	v->bytes += v->step.bytes;
 	v->bad += outcome == VERIFY_BAD;
 	put_file(v, &line);
-	v->is_full = exchange_write(v->x, buf_str(&line)) == STREAM_FULL;
-	if (!v->is_full)
-		next(v);
+	return exchange_write(p->x, buf_str(&line));
 }
 
-static void on_step(void *ctx, int outcome, const struct err *e)
-{
-	struct verifying *v = ctx;
-	v->is_working = false;
-	if (v->x && outcome == VERIFY_MORE) {
-		next(v);
-		return;
-	}
-	if (v->x && outcome >= 0) {
-		tell(v, outcome);
-		return;
-	}
-	if (v->x && exchange_is_started(v->x))
-		exchange_abort(v->x);
-	else if (v->x)
-		reply_text_error(v->x, e);
-	verifying_free(v);
-}
-
-static void on_drain(void *ctx)
-{
-	struct verifying *v = ctx;
-	if (!v->is_full || v->is_working)
-		return;
-	v->is_full = false;
-	next(v);
-}
-
-static void on_gone(void *ctx)
-{
-	struct verifying *v = ctx;
-	v->x = NULL;
-	if (!v->is_working)
-		verifying_free(v);
-}
-
-static const struct exchange_fns exchange_fns = { .on_gone = on_gone,
-						  .on_drain = on_drain };
+static const struct pieces_fns pieces_fns = { .make = step,
+					      .send = tell,
+					      .fini = fini };
 
 void models_verify(void *app, struct http_exchange *x,
 		   const struct route_match *m)
@@ -138,8 +92,5 @@ void models_verify(void *app, struct http_exchange *x,
 		return;
 	}
 	struct verifying *v = xcalloc(1, sizeof *v);
-	v->api = app;
-	v->x = x;
-	exchange_set_fns(x, &exchange_fns, v);
-	next(v);
+	pieces_start(&v->pieces, app, x, &pieces_fns);
 }

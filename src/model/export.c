@@ -2,12 +2,34 @@
 
 struct export
 {
+	struct store *store;
+	struct digest *leased; /* owned; the layers */
+	size_t n_leased;
 	struct arena arena;
 	struct manifest *manifest; /* owned */
 	struct buf text;	   /* of it */
 	struct buf config;
 	struct archive *tar; /* owned */
 };
+
+/* Who deletes the model from now on leaves its layers. STORE_ABSENT: somebody
+ * did just before. */
+static int lease(struct export *x, struct store *s, struct err *e)
+{
+	const struct manifest *m = x->manifest;
+	x->store = s;
+	x->leased = xcalloc(m->n_layers + 1, sizeof *x->leased);
+	for (size_t i = 0; i < m->n_layers; i++)
+		x->leased[x->n_leased++] = m->layers[i].digest;
+	store_lease(s, x->leased, x->n_leased);
+	if (store_settle(s, e))
+		return -1;
+	for (size_t i = 0; i < m->n_layers; i++)
+		if (!store_has_blob(s, &m->layers[i].digest,
+				    m->layers[i].bytes))
+			return STORE_ABSENT;
+	return 0;
+}
 
 int export_new(struct store *s, const struct digest *id, enum archive_form form,
 	       struct export **out, struct err *e)
@@ -23,6 +45,9 @@ int export_new(struct store *s, const struct digest *id, enum archive_form form,
 		return -1;
 	const struct manifest *m = x->manifest;
 	outcome = store_read_blob(s, &m->config.digest, &x->config, e);
+	if (outcome)
+		return outcome;
+	outcome = lease(x, s, e);
 	if (outcome)
 		return outcome;
 	const char **paths =
@@ -44,6 +69,9 @@ void export_free(struct export *x)
 	if (!x)
 		return;
 	archive_free(x->tar);
+	if (x->leased)
+		store_release(x->store, x->leased, x->n_leased);
+	free(x->leased);
 	manifest_free(x->manifest);
 	buf_fini(&x->text);
 	buf_fini(&x->config);

@@ -1,7 +1,8 @@
 /* export.h - a model of the store as a tar, to be carried elsewhere.
  *
- * One thread at a time; both functions block on the disk. A model that is
- * deleted meanwhile makes export_read() fail. */
+ * One thread at a time; all functions block on the disk. A model that this
+ * process deletes meanwhile is exported to its end, and its layers go with
+ * export_free(). */
 #pragma once
 #include "model/archive.h"
 #include "oci/store.h"
