@@ -246,8 +246,11 @@ static void slots_init(struct batch *b)
 {
 	struct llama_model *m = weights_model(b->weights);
 	b->slots = xcalloc((size_t)b->facts.slots, sizeof *b->slots);
-	for (int i = 0; i < b->facts.slots; i++)
+	for (int i = 0; i < b->facts.slots; i++) {
 		b->slots[i].seq = i;
+		b->slots[i].shared =
+			xcalloc((size_t)b->facts.slots, sizeof(size_t));
+	}
 	b->shares = !llama_model_is_recurrent(m) && !llama_model_is_hybrid(m) &&
 		    llama_model_n_swa(m) == 0;
 }
@@ -348,8 +351,10 @@ void batch_free(struct batch *b)
 	free_all(&b->active);
 	outbox_fini(&b->outbox);
 	outbox_fini(&b->delivering);
-	for (int i = 0; b->slots && i < b->facts.slots; i++)
+	for (int i = 0; b->slots && i < b->facts.slots; i++) {
 		tokens_fini(&b->slots[i].cells);
+		free(b->slots[i].shared);
+	}
 	free(b->slots);
 	if (b->max_tokens)
 		llama_batch_free(b->batch);

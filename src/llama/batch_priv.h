@@ -41,6 +41,7 @@ struct slot {
 	struct batch_task *task;  /* NULL: idle */
 	struct tokens cells;	  /* the tokens whose state is in memory */
 	struct batch_owner owner; /* of the cells */
+	size_t *shared; /* with each slot: so many first cells are the same */
 	size_t n_new;		  /* tokens of it in the batch being made */
 	int32_t row;		  /* the last of them, if it is all there is */
 	uint64_t used;		  /* order of last use */

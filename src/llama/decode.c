@@ -48,38 +48,37 @@ static void drop_cancelled(struct batch *b)
 	}
 }
 
-static size_t cells_needed(const struct batch *b)
+static void start(struct batch *b, struct batch_task *t, struct slot *s)
 {
-	size_t n = 0;
-	for (struct list *it = b->active.next; it != &b->active; it = it->next)
-		n += task_of(it)->ask.tokens.n + 1;
-	return n;
+	list_remove(&t->link);
+	list_push_back(&b->active, &t->link);
+	atomic_fetch_add(&b->n_running, 1);
+	s->task = t;
+	t->slot = s;
+	if (t->times.began_ns)
+		return; /* it had to leave, and is back */
+	t->times.began_ns = timer_now_ns();
+	t->times.n_cached = s->cells.n;
+	for (size_t i = 0; i < t->n_prompt; i++)
+		sample_saw(t->ask.sample, t->ask.tokens.p[i]);
 }
 
 /* Gives slots to waiting tasks, in order, while their prompts fit beside what
- * runs. */
+ * runs. One that begins like a prompt being computed lets others pass: soon it
+ * will find those cells. */
 static void admit(struct batch *b)
 {
-	while (!list_is_empty(&b->queue)) {
-		struct batch_task *t = task_of(b->queue.next);
-		size_t room = llama_n_ctx(b->ctx);
+	list_each (it, &b->queue) {
+		struct batch_task *t = task_of(it);
 		if (!list_is_empty(&b->active) &&
-		    cells_needed(b) + t->ask.tokens.n >= room)
+		    prefix_cells(b, t) > llama_n_ctx(b->ctx))
 			return;
+		if (prefix_is_coming(b, t))
+			continue;
 		struct slot *s = prefix_place(b, t);
 		if (!s)
 			return;
-		list_remove(&t->link);
-		list_push_back(&b->active, &t->link);
-		atomic_fetch_add(&b->n_running, 1);
-		s->task = t;
-		t->slot = s;
-		if (t->times.began_ns)
-			continue; /* it had to leave, and is back */
-		t->times.began_ns = timer_now_ns();
-		t->times.n_cached = s->cells.n;
-		for (size_t i = 0; i < t->n_prompt; i++)
-			sample_saw(t->ask.sample, t->ask.tokens.p[i]);
+		start(b, t, s);
 	}
 }
 

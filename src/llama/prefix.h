@@ -9,6 +9,7 @@
  * Belongs to the compute thread. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 
 struct batch;
 struct batch_task;
@@ -17,6 +18,12 @@ struct slot;
 /* An idle slot for the task, holding what it can use of its tokens (never all:
  * one is left to compute); NULL if all are busy. */
 struct slot *prefix_place(struct batch *b, const struct batch_task *t);
+/* Is a running task about to compute what this one begins with, so that waiting
+ * for it is the shorter way? It ends by itself: running tasks go on. */
+bool prefix_is_coming(const struct batch *b, const struct batch_task *t);
+/* Cells that all running tasks and this one, which is none yet, take up now;
+ * what several share counts once. */
+size_t prefix_cells(const struct batch *b, const struct batch_task *t);
 /* Gives up the idle slot that was used longest ago; false if none holds
  * anything. */
 bool prefix_evict(struct batch *b);

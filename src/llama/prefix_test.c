@@ -15,6 +15,7 @@
 struct bench {
 	struct batch b;
 	struct slot slots[SLOTS];
+	size_t shared[SLOTS][SLOTS];
 };
 
 static int make(void **state)
@@ -23,8 +24,10 @@ static int make(void **state)
 	t->b.facts.slots = SLOTS;
 	t->b.slots = t->slots;
 	t->b.shares = true;
-	for (int i = 0; i < SLOTS; i++)
+	for (int i = 0; i < SLOTS; i++) {
 		t->slots[i].seq = i;
+		t->slots[i].shared = t->shared[i];
+	}
 	*state = t;
 	return 0;
 }
@@ -188,6 +191,61 @@ static void a_prompt_that_wants_no_cache_gets_none(void **state)
 	tokens_fini(&task.ask.tokens);
 }
 
+static void what_several_share_counts_once(void **state)
+{
+	struct bench *t = *state;
+	struct batch_task a, b, c, d;
+	size_t cached;
+	init(&a, "a", 1, 100);
+	init(&b, "a", 1, 120);
+	init(&c, "a", 1, 60);
+	init(&d, "a", 1000, 10);
+	assert_int_equal(prefix_cells(&t->b, &a), 101);
+	place(t, &a, &cached);
+	assert_int_equal(prefix_cells(&t->b, &b), 101 + 21);
+	struct slot *second = place(t, &b, &cached);
+	assert_int_equal(prefix_cells(&t->b, &c), 101 + 21 + 2);
+	place(t, &c, &cached);
+	assert_int_equal(prefix_cells(&t->b, &d), 101 + 21 + 2 + 11);
+	/* What goes was not needed by the others. */
+	second->task = NULL;
+	prefix_clear(&t->b, second);
+	assert_int_equal(prefix_cells(&t->b, &d), 101 + 2 + 11);
+	t->slots[0].task = NULL;
+	prefix_clear(&t->b, &t->slots[0]);
+	assert_int_equal(prefix_cells(&t->b, &d), 61 + 11);
+	for (struct batch_task *each[] = { &a, &b, &c, &d }, **p = each;
+	     p < each + 4; p++)
+		tokens_fini(&(*p)->ask.tokens);
+}
+
+static void what_is_being_computed_is_waited_for(void **state)
+{
+	struct bench *t = *state;
+	struct batch_task leader, same, other, fresh, little;
+	init(&leader, "a", 1, 100);
+	init(&same, "a", 1, 90);
+	init(&other, "b", 1, 90);
+	init(&fresh, "a", 1, 90);
+	fresh.ask.is_fresh = true;
+	init(&little, "a", 1, 30);
+	assert_false(prefix_is_coming(&t->b, &same));
+	struct slot *s = prefix_place(&t->b, &leader);
+	s->task = &leader;
+	assert_true(prefix_is_coming(&t->b, &same));
+	assert_false(prefix_is_coming(&t->b, &other));
+	assert_false(prefix_is_coming(&t->b, &fresh));
+	assert_false(prefix_is_coming(&t->b, &little));
+	while (s->cells.n < 70)
+		tokens_push(&s->cells, leader.ask.tokens.p[s->cells.n]);
+	assert_false(prefix_is_coming(&t->b, &same));
+	for (struct batch_task *each[] = { &leader, &same, &other, &fresh,
+					   &little },
+			       **p = each;
+	     p < each + 5; p++)
+		tokens_fini(&(*p)->ask.tokens);
+}
+
 #define ROW(fn) cmocka_unit_test_setup_teardown(fn, make, unmake)
 
 int main(void)
@@ -202,6 +260,8 @@ int main(void)
 		ROW(with_all_slots_busy_a_task_waits),
 		ROW(the_slot_used_longest_ago_makes_room_whoever_owns_it),
 		ROW(a_prompt_that_wants_no_cache_gets_none),
+		ROW(what_several_share_counts_once),
+		ROW(what_is_being_computed_is_waited_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
