@@ -4,17 +4,21 @@ import contextlib
 import http.client
 import io
 import json
+import os
 import shutil
+import subprocess
 import tarfile
 
 import gguf
 import numpy as np
 import pytest
 
-from conftest import Modeld, eventually, package
+from conftest import BUILD, Modeld, eventually
 
 BIG, OTHER = "ai/big:v1", "ai/other:v1"
-BYTES = 48 << 20  # far more than the buffers between server and client hold
+# Far more than the buffers between server and client hold, so that the licence, which comes
+# after the weights, is not opened for long.
+BYTES = 48 << 20
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,11 @@ def filled(tmp_path_factory):
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        package(m, folder / "m.gguf", name)
+        (folder / "licence").write_text(f"Licence of {name}. " * 4096)
+        subprocess.run(
+            [BUILD / "docker-model", "package", "--gguf", folder / "m.gguf", "--license",
+             folder / "licence", name], check=True, capture_output=True,
+            env={**os.environ, "MODEL_RUNNER_HOST": m.url})
     m.stop()
     return folder / "store"
 
@@ -93,15 +101,15 @@ def test_a_model_that_is_replaced_is_exported_as_it_was(start, store, tmp_path):
         assert m.http.post("/models/prune").json()["deleted"] == [want]
         tar = rest()
     is_whole(start, tmp_path, tar, want)
-    eventually(lambda: len(blobs(store)) == 2)
+    eventually(lambda: len(blobs(store)) == 3)
 
 
 def test_a_client_that_leaves_lets_go_of_a_deleted_model(start, store):
     m = start(store)
     with exporting(m), exporting(m):
         m.http.delete(f"/models/{BIG}")
-        assert len(blobs(store)) > 2
-    eventually(lambda: len(blobs(store)) == 2)
+        assert len(blobs(store)) > 3
+    eventually(lambda: len(blobs(store)) == 3)
 
 
 def test_a_purge_does_not_cut_an_export(start, store, tmp_path):
