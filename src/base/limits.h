@@ -172,15 +172,16 @@
 /* Answers under way at once in one modeld-llama; llama.cpp can have 256. */
 #define LIMIT_SLOTS 256
 /* A chat template is a program that came with a model. It may take so much
- * memory, and more for what it is given; so much processor time, and more for
- * each MiB that it is given; half of the usual stack. A step that lasts longer
- * than the grace after that ends the engine. */
+ * memory, and 32 bytes more for each that it is given; so much processor time,
+ * and as much again for each MiB (a usual one takes 0.1 s for it), 10 s at
+ * most; half of the usual stack. A step that lasts longer than the grace after
+ * that ends the engine. */
 #define LIMIT_TEMPLATE_BYTES (256u << 20)
-#define LIMIT_TEMPLATE_BYTES_FACTOR 64
-#define LIMIT_TEMPLATE_MS 2000
-#define LIMIT_TEMPLATE_MS_PER_MIB 2000
+#define LIMIT_TEMPLATE_BYTES_EACH 32
+#define LIMIT_TEMPLATE_MS 1000
+#define LIMIT_TEMPLATE_MOST_MS 10000
 #define LIMIT_TEMPLATE_STACK_BYTES (4u << 20)
-#define LIMIT_TEMPLATE_GRACE_MS 3000
+#define LIMIT_TEMPLATE_GRACE_MS 2000
 /* What a context grows to when nobody asks for a size: beyond it the memory is
  * rarely worth it. */
 #define LIMIT_DEFAULT_CONTEXT 32768

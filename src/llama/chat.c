@@ -233,6 +233,8 @@ static int render(struct generate *g, struct err *e)
 		.goes_on = goes_on(p->messages),
 	};
 	if (common_shim_render(g->serve->templates, &ask, &g->chat, e)) {
+		if (e->code != ERR_INVALID)
+			return -1;
 		/* Whatever is new in this request is the likeliest cause. */
 		const char *field = schema  ? "response_format"
 				    : tools ? "tools"

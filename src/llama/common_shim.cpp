@@ -1,4 +1,6 @@
 #include "llama/common_shim.h"
+#include "base/limits.h"
+#include "llama/bounds.h"
 #include "llama/sample.h"
 
 #include <chat.h>
@@ -61,6 +63,66 @@ static struct str view(const std::string &s)
 	return str{ s.data(), s.size() };
 }
 
+/* While it lives, a template's work is bounded; `exceeded` then says by what
+ * it was ended, or is NULL. */
+class template_bounds
+{
+	const char *&exceeded;
+
+      public:
+	template_bounds(size_t given, const char *&out) : exceeded(out)
+	{
+		exceeded = nullptr;
+		struct bounds b;
+		uint64_t ms = LIMIT_TEMPLATE_MS +
+			      (uint64_t)given * LIMIT_TEMPLATE_MS / (1u << 20);
+		b.bytes = LIMIT_TEMPLATE_BYTES +
+			  (uint64_t)given * LIMIT_TEMPLATE_BYTES_EACH;
+		b.time_ms = MIN(ms, (uint64_t)LIMIT_TEMPLATE_MOST_MS);
+		bounds_begin(&b);
+	}
+	~template_bounds()
+	{
+		exceeded = bounds_end();
+	}
+};
+
+/* Of what was exceeded no exception tells: where there is no memory their
+ * texts get lost. */
+static int failed_bounded(struct err *e, const char *exceeded,
+			  enum err_code code, const char *what,
+			  const std::exception &x)
+{
+	if (exceeded)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "the model's chat template was stopped: it took "
+			       "more than %s",
+			       exceeded);
+	return failed(e, code, what, x);
+}
+
+static void open_templates(common_shim_templates &t, const char *text,
+			   const char *&exceeded)
+{
+	template_bounds bounds(0, exceeded);
+	t.templates = common_chat_templates_init(t.model, text ? text : "");
+}
+
+static int open_bounded(common_shim_templates &t, const char *text,
+			struct err *e)
+{
+	const char *exceeded = nullptr;
+	try {
+		open_templates(t, text, exceeded);
+		if (!exceeded)
+			return 0;
+		throw std::bad_alloc();
+	} catch (const std::exception &x) {
+		return failed_bounded(e, exceeded, ERR_UNSUPPORTED,
+				      "the chat template does not parse", x);
+	}
+}
+
 int common_shim_open(const struct llama_model *model, const char *text,
 		     struct common_shim_templates **out, struct err *e)
 try {
@@ -69,7 +131,8 @@ try {
 	common_log_set_verbosity_thold(LOG_LEVEL_OUTPUT);
 	auto t = std::make_unique<common_shim_templates>();
 	t->model = model;
-	t->templates = common_chat_templates_init(model, text ? text : "");
+	if (open_bounded(*t, text, e))
+		return -1;
 	*out = t.release();
 	return 0;
 } catch (const std::exception &x) {
@@ -147,6 +210,17 @@ static void call_at_once(std::string &grammar)
 		grammar.erase(at, end + 2 - at);
 }
 
+/* Where one call is asked for: common repeats some formats' rule all the same. */
+static void call_once(std::string &grammar)
+{
+	size_t rule = grammar.find("\ntool-calls ::= ");
+	if (rule == std::string::npos)
+		return;
+	size_t end = std::min(grammar.find('\n', rule + 1), grammar.size());
+	if (grammar[end - 1] == '+')
+		grammar.erase(end - 1, 1);
+}
+
 static void set_variables(common_chat_templates_inputs &in,
 			  const common_shim_ask &ask)
 {
@@ -193,39 +267,69 @@ static common_chat_templates_inputs inputs(const common_shim_templates &t,
 	return in;
 }
 
+static void render(const common_shim_templates &t, const common_shim_ask &ask,
+		   common_shim_prompt &p)
+{
+	auto in = inputs(t, ask);
+	p.model = t.model;
+	p.params = common_chat_templates_apply(t.templates.get(), in);
+	auto caps = common_chat_templates_get_caps(t.templates.get());
+	p.has_tools = !in.tools.empty() &&
+		      in.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE &&
+		      caps["supports_tool_calls"];
+	if (!p.has_tools && in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
+		throw std::invalid_argument("it knows no tool calls");
+	if (in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
+		call_at_once(p.params.grammar);
+	if (!in.parallel_tool_calls)
+		call_once(p.params.grammar);
+	p.grammar_type = in.json_schema.empty()
+				 ? COMMON_GRAMMAR_TYPE_TOOL_CALLS
+				 : COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT;
+	p.parsing = common_chat_parser_params(p.params);
+	p.parsing.reasoning_format = in.reasoning_format;
+	p.parsing.parse_tool_calls = p.has_tools;
+	p.parsing.is_continuation = ask.goes_on;
+	if (!p.params.parser.empty())
+		p.parsing.parser.load(p.params.parser);
+	set_triggers(p);
+	p.is_rest = content_is_rest(p);
+	p.is_plain = p.is_rest && !p.params.supports_thinking;
+}
+
+static size_t bytes_of(const char *text)
+{
+	return text ? std::strlen(text) : 0;
+}
+
+static void render_bounded(const common_shim_templates &t,
+			   const common_shim_ask &ask, common_shim_prompt &p,
+			   const char *&exceeded)
+{
+	template_bounds bounds(bytes_of(ask.messages) + bytes_of(ask.tools) +
+				       bytes_of(ask.schema) +
+				       bytes_of(ask.kwargs),
+			       exceeded);
+	render(t, ask, p);
+}
+
 int common_shim_render(const struct common_shim_templates *t,
 		       const struct common_shim_ask *ask,
 		       struct common_shim_prompt **out, struct err *e)
-try {
-	auto p = std::make_unique<common_shim_prompt>();
-	auto in = inputs(*t, *ask);
-	p->model = t->model;
-	p->params = common_chat_templates_apply(t->templates.get(), in);
-	auto caps = common_chat_templates_get_caps(t->templates.get());
-	p->has_tools = !in.tools.empty() &&
-		       in.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE &&
-		       caps["supports_tool_calls"];
-	if (!p->has_tools && in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
-		throw std::invalid_argument("it knows no tool calls");
-	if (in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
-		call_at_once(p->params.grammar);
-	p->grammar_type = in.json_schema.empty()
-				  ? COMMON_GRAMMAR_TYPE_TOOL_CALLS
-				  : COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT;
-	p->parsing = common_chat_parser_params(p->params);
-	p->parsing.reasoning_format = in.reasoning_format;
-	p->parsing.parse_tool_calls = p->has_tools;
-	p->parsing.is_continuation = ask->goes_on;
-	if (!p->params.parser.empty())
-		p->parsing.parser.load(p->params.parser);
-	set_triggers(*p);
-	p->is_rest = content_is_rest(*p);
-	p->is_plain = p->is_rest && !p->params.supports_thinking;
-	*out = p.release();
-	return 0;
-} catch (const std::exception &x) {
-	return failed(e, ERR_INVALID, "the model's chat template refuses this",
-		      x);
+{
+	const char *exceeded = nullptr;
+	try {
+		auto p = std::make_unique<common_shim_prompt>();
+		render_bounded(*t, *ask, *p, exceeded);
+		if (exceeded)
+			throw std::bad_alloc();
+		*out = p.release();
+		return 0;
+	} catch (const std::exception &x) {
+		return failed_bounded(e, exceeded, ERR_INVALID,
+				      "the model's chat template refuses this",
+				      x);
+	}
 }
 
 void common_shim_prompt_free(struct common_shim_prompt *p)

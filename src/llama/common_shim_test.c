@@ -274,6 +274,73 @@ static void a_template_that_does_not_parse_is_refused(void **state)
 	assert_int_equal(e.code, ERR_UNSUPPORTED);
 }
 
+/* What a stranger's template may take is bounded, and nothing is left over:
+ * the same process goes on with others. Each does its worst only in a chat of
+ * these words, so that opening it is not what fails. */
+static void a_template_without_end_is_stopped(void **state)
+{
+	static const struct {
+		const char *what, *text;
+	} rows[] = {
+		{ "processor time",
+		  "{% for a in range(99999) %}{% for b in range(99999) %}"
+		  "{% endfor %}{% endfor %}" },
+		{ "memory",
+		  "{% set n = namespace(s='xxxxxxxx') %}{% for a in range(60) "
+		  "%}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s }}" },
+		{ "memory",
+		  "{% for a in range(99999999) %}much text{% endfor %}" },
+		{ "of ", "{{ f(0) }}" }, /* stack or memory, by the compiler */
+	};
+	struct common_shim_ask ask = { .messages = HELLO };
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct common_shim_templates *t = NULL;
+		struct common_shim_prompt *p = NULL;
+		struct err e;
+		auto_free char *text = xasprintf(
+			"{%% macro f(n) %%}{{ f(n + 1) }}{%% endmacro %%}"
+			"{%% if messages[0].content == 'Hello' %%}%s"
+			"{%% endif %%}{{ messages[0].content }}",
+			rows[i].text);
+		assert_int_equal(
+			common_shim_open(weights_model(weights), text, &t, &e),
+			0);
+		assert_int_equal(common_shim_render(t, &ask, &p, &e), -1);
+		assert_int_equal(e.code, ERR_UNSUPPORTED);
+		assert_non_null(strstr(e.msg, "was stopped"));
+		if (!strstr(e.msg, rows[i].what))
+			fail_msg("'%s' is not in: %s", rows[i].what, e.msg);
+		struct common_shim_ask calm = {
+			.messages = "[{\"role\":\"user\",\"content\":\"Hi\"}]"
+		};
+		assert_int_equal(common_shim_render(t, &calm, &p, &e), 0);
+		assert_true(str_eq(common_shim_prompt_text(p), "Hi"));
+		common_shim_prompt_free(p);
+		common_shim_close(t);
+	}
+}
+
+/* Half a megabyte and a thousand messages are nothing unusual. */
+static void a_long_chat_is_within_the_bounds(void **state)
+{
+	auto_buf struct buf text;
+	(void)state;
+	buf_init(&text, 1 << 20);
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(
+			buf_printf(&text,
+				   "%s{\"role\":\"%s\",\"content\":\"%0500d\"}",
+				   i ? "," : "[", i % 2 ? "assistant" : "user",
+				   i),
+			0);
+	}
+	assert_int_equal(buf_puts(&text, "]"), 0);
+	struct common_shim_ask ask = { .messages = buf_str(&text).p };
+	auto_(common_shim_prompt) p = render(NULL, &ask);
+	assert_true(common_shim_prompt_text(p).n > 500000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +355,8 @@ int main(void)
 		cmocka_unit_test(a_tool_that_cannot_be_called_is_refused),
 		cmocka_unit_test(a_schema_that_cannot_be_kept_is_refused),
 		cmocka_unit_test(a_template_that_does_not_parse_is_refused),
+		cmocka_unit_test(a_template_without_end_is_stopped),
+		cmocka_unit_test(a_long_chat_is_within_the_bounds),
 	};
 	return cmocka_run_group_tests(tests, load, unload);
 }

@@ -64,6 +64,9 @@ static void ask_early(void)
 	setenv("TZ", ":/etc/localtime", 0);
 	tzset();
 	json_object_seed(0);
+	/* When ggml aborts it would start a debugger, after reading a file
+	 * that it takes for granted. */
+	setenv("GGML_NO_BACKTRACE", "1", 0);
 }
 
 static bool is_file(int fd)
