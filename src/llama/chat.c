@@ -166,6 +166,14 @@ static int read_choice(const struct params *p, json_t **tools,
 	return 0;
 }
 
+/* A named function is called once, as OpenAI does; -1 is the template's choice. */
+static int parallel_calls(const struct generate *g)
+{
+	if (params_has(g->body, "parallel_tool_calls"))
+		return g->params.parallel_tools;
+	return json_is_object(g->params.tool_choice) ? 0 : -1;
+}
+
 /* *schema is the caller's; NULL for free text. */
 static int read_format(const struct params *p, char **schema, struct err *e)
 {
@@ -227,9 +235,7 @@ static int render(struct generate *g, struct err *e)
 		.schema = schema,
 		.kwargs = kwargs,
 		.effort = effort,
-		.parallel = params_has(g->body, "parallel_tool_calls")
-				    ? p->parallel_tools
-				    : -1,
+		.parallel = parallel_calls(g),
 		.goes_on = goes_on(p->messages),
 	};
 	if (common_shim_render(g->serve->templates, &ask, &g->chat, e)) {

@@ -221,6 +221,17 @@ static void call_once(std::string &grammar)
 		grammar.erase(end - 1, 1);
 }
 
+/* Where one call is asked for; some formats' rule is repeated all the same. */
+static void call_once(std::string &grammar)
+{
+	size_t rule = grammar.find("\ntool-calls ::= ");
+	if (rule == std::string::npos)
+		return;
+	size_t end = std::min(grammar.find('\n', rule + 1), grammar.size());
+	if (grammar[end - 1] == '+')
+		grammar.erase(end - 1, 1);
+}
+
 static void set_variables(common_chat_templates_inputs &in,
 			  const common_shim_ask &ask)
 {
@@ -281,6 +292,8 @@ static void render(const common_shim_templates &t, const common_shim_ask &ask,
 		throw std::invalid_argument("it knows no tool calls");
 	if (in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
 		call_at_once(p.params.grammar);
+	if (!in.parallel_tool_calls)
+		call_once(p.params.grammar);
 	if (!in.parallel_tool_calls)
 		call_once(p.params.grammar);
 	p.grammar_type = in.json_schema.empty()

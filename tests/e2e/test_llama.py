@@ -248,6 +248,23 @@ def test_a_required_tool_is_called(caller, choice):
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
+@pytest.mark.parametrize("ask", [
+    {"tool_choice": {"type": "function", "function": {"name": "get_weather"}}},
+    {"tool_choice": "required", "parallel_tool_calls": False}])
+def test_one_call_is_made_where_one_is_asked_for(caller, ask):
+    """By itself the small model goes on with calls to its limit."""
+    question = [{"role": "user", "content": "How is the weather in Paris for 3 days?"}]
+    many = {"tool_choice": "required", "parallel_tool_calls": True}
+
+    def calls(**ask):
+        r = caller.post(CHAT, messages=question, tools=[WEATHER], temperature=0, max_tokens=120,
+                        **ask).json()
+        return r["choices"][0]["finish_reason"], r["choices"][0]["message"]["tool_calls"]
+    finish, (call,) = calls(**ask)
+    assert finish == "tool_calls" and "city" in json.loads(call["function"]["arguments"])
+    assert len(calls(**many)[1]) > 1
+
+
 def test_tool_results_go_into_the_prompt(caller):
     llama = caller
     call = {"id": "call_1", "type": "function",
