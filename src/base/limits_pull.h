@@ -24,6 +24,8 @@
 /* A manifest, a config or a token must be here within this; tries of one. */
 #define LIMIT_DOCUMENT_MS 60000
 #define LIMIT_DOCUMENT_TRIES 3
+/* A server that wants us to wait longer before the next try is not tried. */
+#define LIMIT_DOCUMENT_WAIT_MS 5000
 /* What a credential helper reads, prints (tokens of clouds have kilobytes), and
  * how long it may take: some ask a server. */
 #define LIMIT_CHILD_INPUT_BYTES 4096
@@ -59,3 +61,24 @@
 /* A layer's progress is told this often, and that a pull waits. */
 #define LIMIT_PULL_TELL_MS 100
 #define LIMIT_PULL_WAIT_TELL_MS 5000
+
+/* Pushes at one time, and layers of one. */
+#define LIMIT_PUSHES 2
+#define LIMIT_PUSH_LAYERS 4
+/* Threads for their disk; a piece that is read at once. */
+#define LIMIT_PUSH_JOBS 1
+#define LIMIT_SOURCE_PIECE_BYTES (256u << 10)
+/* A large blob is sent in chunks of this size, unless the registry wants larger
+ * ones: what is lost by a cut is less than one. */
+#define LIMIT_PUSH_CHUNK_BYTES (64ull << 20)
+/* A registry hashes what it got, or copies it to its storage, before it
+ * answers: gigabytes take minutes. */
+#define LIMIT_PUSH_COMMIT_MS 600000
+/* Repositories that a layer may be mounted from; a token must name each. */
+#define LIMIT_PUSH_SOURCES 8
+/* Times that what the registry stored is looked for, and that a push goes over
+ * all blobs when the registry misses some that it had. */
+#define LIMIT_PUSH_LOOKS 3
+#define LIMIT_PUSH_ROUNDS 2
+/* Uploads that a push left unfinished, for the next one to go on with. */
+#define LIMIT_PUSH_KEPT 16

@@ -38,6 +38,7 @@ struct transfer {
 	bool is_added;
 	bool has_head; /* on_head was called */
 	bool is_paused;
+	bool is_waiting; /* for on_send to have more */
 	bool has_proxy;
 	bool is_refused; /* by `allows` */
 	bool has_address;
@@ -198,6 +199,27 @@ static size_t on_data(char *p, size_t size, size_t n, void *ctx)
 		t->m->lib->easy_pause(t->easy, CURLPAUSE_RECV);
 	}
 	return piece.n;
+}
+
+static size_t on_send(char *p, size_t size, size_t n, void *ctx)
+{
+	struct transfer *t = ctx;
+	if (!t->fns)
+		return CURL_READFUNC_ABORT;
+	size_t got = t->fns->on_send(t->ctx, p, size * n);
+	if (!t->fns)
+		return CURL_READFUNC_ABORT;
+	t->is_waiting = got == 0;
+	return got ? got : CURL_READFUNC_PAUSE;
+}
+
+static int on_seek(void *ctx, curl_off_t to, int origin)
+{
+	struct transfer *t = ctx;
+	if (!t->fns || to != 0 || origin != SEEK_SET)
+		return CURL_SEEKFUNC_FAIL;
+	t->fns->on_rewind(t->ctx);
+	return CURL_SEEKFUNC_OK;
 }
 
 /* ---- the end ---- */
@@ -362,13 +384,42 @@ static void set_callbacks(struct transfer_pool *m, struct transfer *t)
 	SET(WRITEDATA, t);
 }
 
-static void set_limits(struct transfer_pool *m, struct transfer *t, unsigned ms)
+static void set_limits(struct transfer_pool *m, struct transfer *t,
+		       const struct transfer_request *r)
 {
+	unsigned silence =
+		r->silence_ms ? r->silence_ms : LIMIT_TRANSFER_SLOW_MS;
 	SET(CONNECTTIMEOUT_MS, (long)LIMIT_CONNECT_MS);
 	SET(LOW_SPEED_LIMIT, (long)LIMIT_TRANSFER_SLOW_BYTES);
-	SET(LOW_SPEED_TIME, (long)LIMIT_TRANSFER_SLOW_MS / 1000);
-	SET(TIMEOUT_MS, (long)ms);
+	SET(LOW_SPEED_TIME, (long)silence / 1000);
+	SET(TIMEOUT_MS, (long)r->limit_ms);
 	SET(BUFFERSIZE, (long)LIMIT_TRANSFER_READ_BYTES);
+}
+
+/* libcurl knows two ways to send a body, and calls them POST and upload. */
+static void set_body(struct transfer_pool *m, struct transfer *t,
+		     const struct transfer_request *r)
+{
+	if (strcmp(r->method, "HEAD") == 0) {
+		SET(NOBODY, 1L);
+		return;
+	}
+	if (strcmp(r->method, "GET") == 0)
+		return;
+	if (r->stream_bytes) {
+		SET(UPLOAD, 1L);
+		SET(INFILESIZE_LARGE, (curl_off_t)r->stream_bytes);
+		SET(UPLOAD_BUFFERSIZE, (long)LIMIT_TRANSFER_READ_BYTES);
+		SET(READFUNCTION, on_send);
+		SET(READDATA, t);
+		SET(SEEKFUNCTION, on_seek);
+		SET(SEEKDATA, t);
+	} else {
+		SET(POST, 1L);
+		SET(POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+		SET(COPYPOSTFIELDS, r->body.n ? r->body.p : "");
+	}
+	SET(CUSTOMREQUEST, r->method);
 }
 
 static void set_request(struct transfer_pool *m, struct transfer *t,
@@ -386,13 +437,7 @@ static void set_request(struct transfer_pool *m, struct transfer *t,
 	SET(NOSIGNAL, 1L);
 	SET(PATH_AS_IS, 1L);
 	SET(USERAGENT, "modeld/" MODELD_VERSION);
-	if (strcmp(r->method, "HEAD") == 0)
-		SET(NOBODY, 1L);
-	if (strcmp(r->method, "POST") == 0) {
-		SET(POST, 1L);
-		SET(POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
-		SET(COPYPOSTFIELDS, r->body.p);
-	}
+	set_body(m, t, r);
 	t->fields = m->lib->slist_append(t->fields, "Expect:");
 	for (size_t i = 0; i < r->n_fields; i++)
 		t->fields = m->lib->slist_append(t->fields, r->fields[i]);
@@ -415,7 +460,7 @@ struct transfer *transfer_start(struct transfer_pool *m,
 	t->easy = m->lib->easy_init();
 	assert(t->easy);
 	set_callbacks(m, t);
-	set_limits(m, t, r->limit_ms);
+	set_limits(m, t, r);
 	set_trust(m, t);
 	set_request(m, t, r);
 	list_push_back(&m->all, &t->link);
@@ -434,17 +479,30 @@ void transfer_cancel(struct transfer *t)
 		timer_start(&m->idle, LIMIT_TRANSFERS_IDLE_MS);
 }
 
-void transfer_resume(struct transfer *t)
+static void go_on(struct transfer *t)
 {
 	struct transfer_pool *m = t->m;
-	if (!t->is_paused)
-		return;
-	t->is_paused = false;
 	m->depth++;
 	m->lib->easy_pause(t->easy, CURLPAUSE_CONT);
 	m->depth--;
 	/* What it had kept was handed out just now, which may have ended it. */
 	timer_start(&m->turn, 0);
+}
+
+void transfer_resume(struct transfer *t)
+{
+	if (!t->is_paused)
+		return;
+	t->is_paused = false;
+	go_on(t);
+}
+
+void transfer_send(struct transfer *t)
+{
+	if (!t->is_waiting)
+		return;
+	t->is_waiting = false;
+	go_on(t);
 }
 
 struct transfer_pool *transfer_pool_new(struct uv_loop_s *loop)

@@ -35,6 +35,13 @@ struct transfer_fns {
 	/* A piece of the body, borrowed for the call; all of it is taken.
 	 * TRANSFER_FULL: no more until transfer_resume(). */
 	int (*on_body)(void *ctx, struct str piece);
+	/* Of a request with `stream_bytes`: puts the next bytes of its body to
+	 * `to`, at most `room`, and gives how many; 0: there are none yet,
+	 * transfer_send() says when. */
+	size_t (*on_send)(void *ctx, char *to, size_t room);
+	/* A kept connection turned out to be dead: the body again, from its
+	 * first byte. */
+	void (*on_rewind)(void *ctx);
 	/* Exactly once: 0 whole, -1 with *e: ERR_REFUSED (no connection),
 	 * ERR_FORBIDDEN (`allows` said no), ERR_ENGINE (cut, or no HTTP),
 	 * ERR_ENGINE_SLOW, ERR_SYSTEM (TLS, and what else is not the peer's
@@ -43,14 +50,18 @@ struct transfer_fns {
 };
 
 struct transfer_request {
-	const char *method; /* GET, HEAD or POST */
+	const char *method; /* GET, HEAD, POST, PUT or PATCH */
 	const struct weburl *url;
 	/* Further fields, "Name: value"; no line breaks in them. */
 	const char *const *fields;
 	size_t n_fields;
-	struct str body; /* for POST; copied */
+	struct str body; /* for POST, PUT and PATCH; copied */
+	/* Or a body of this length, from on_send. */
+	uint64_t stream_bytes;
 	/* Until all has come; 0: as long as it flows. */
 	unsigned limit_ms;
+	/* How long it may stand still; 0: LIMIT_TRANSFER_SLOW_MS. */
+	unsigned silence_ms;
 };
 
 /* on_end never comes before this returns. The transfer is the caller's until
@@ -62,6 +73,8 @@ struct transfer *transfer_start(struct transfer_pool *m,
 /* No callback comes after. Allowed in callbacks. */
 void transfer_cancel(struct transfer *t);
 void transfer_resume(struct transfer *t);
+/* After on_send gave 0: now there is more. */
+void transfer_send(struct transfer *t);
 
 /* From on_head until on_end returned: the i-th field of that name (from 0), or
  * an empty string whose p is NULL. */
