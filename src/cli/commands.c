@@ -155,6 +155,8 @@ const struct cmd commands_table[] = {
 	    1, 1, NOTHING, none, cmd_pull),
 	CMD("purge", NULL, "", "Remove all models",
 	    0, 0, NOTHING, force, cmd_purge),
+	CMD("push", NULL, "MODEL", "Bring a model to the registry in its name",
+	    1, 1, MODEL, none, cmd_push),
 	CMD("requests", NULL, "", "Show the last requests to models, and their answers",
 	    0, 0, NOTHING, requests, cmd_requests),
 	CMD("rm", NULL, "MODEL...", "Remove models or names of models",

@@ -33,6 +33,7 @@ int cmd_prune(const struct cmd_line *in, struct err *e);
 int cmd_pull(const struct cmd_line *in, struct err *e);
 int cmd_purge(const struct cmd_line *in, struct err *e);
 int cmd_ps(const struct cmd_line *in, struct err *e);
+int cmd_push(const struct cmd_line *in, struct err *e);
 int cmd_requests(const struct cmd_line *in, struct err *e);
 int cmd_rm(const struct cmd_line *in, struct err *e);
 int cmd_run(const struct cmd_line *in, struct err *e);

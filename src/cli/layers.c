@@ -19,10 +19,19 @@ struct layer_shown {
 	uint64_t bytes, there;
 };
 
+struct layers_words {
+	const char *moved, *moving, *done;
+};
+static const struct layers_words pull = { "Downloaded", "Downloading",
+					  "Pull complete" };
+static const struct layers_words push = { "Uploaded", "Uploading",
+					  "Push complete" };
+
 void layers_init(struct layers *l, FILE *out)
 {
 	struct winsize size;
 	*l = (struct layers){ .out = out,
+			      .words = &pull,
 			      .is_tty = isatty(fileno(out)),
 			      .columns = COLUMNS };
 	if (l->is_tty && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 &&
@@ -48,7 +57,7 @@ static void put_bar(const struct layers *l, const struct layer_shown *s)
 	bool is_done = s->there >= s->bytes;
 	if (is_done || !s->there) {
 		fprintf(l->out, "%s: %-13s\033[K\n", s->id,
-			is_done ? "Pull complete" : "Waiting");
+			is_done ? l->words->done : "Waiting");
 		return;
 	}
 	int full = (int)((double)s->there / (double)s->bytes * width);
@@ -58,7 +67,7 @@ static void put_bar(const struct layers *l, const struct layer_shown *s)
 	bar[width] = '\0';
 	human_size((double)s->there, there);
 	human_size((double)s->bytes, all);
-	fprintf(l->out, "%s: %-13s [%s] %s/%s\033[K\n", s->id, "Downloading",
+	fprintf(l->out, "%s: %-13s [%s] %s/%s\033[K\n", s->id, l->words->moving,
 		bar, there, all);
 }
 
@@ -75,12 +84,15 @@ static void draw(struct layers *l)
 static void put_sum(struct layers *l)
 {
 	char there[HUMAN_BYTES], all[HUMAN_BYTES];
-	uint64_t sum = 0;
-	for (size_t i = 0; i < l->n; i++)
+	uint64_t sum = 0, total = 0;
+	for (size_t i = 0; i < l->n; i++) {
 		sum += l->all[i].there;
+		total += l->all[i].bytes;
+	}
 	human_size((double)sum, there);
-	human_size((double)l->total, all);
-	char *text = xasprintf("Downloaded %s of %s", there, all);
+	/* A push says of each layer only how large that one is. */
+	human_size((double)MAX(l->total, total), all);
+	char *text = xasprintf("%s %s of %s", l->words->moved, there, all);
 	if (!l->told || strcmp(text, l->told) != 0)
 		fprintf(l->out, "%s\n", text);
 	fflush(l->out);
@@ -110,7 +122,7 @@ static struct layer_shown *find(struct layers *l, struct str id)
 
 static void on_progress(struct layers *l, const json_t *event, struct str text)
 {
-	struct str id = { NULL, 0 };
+	struct str id = { NULL, 0 }, mode = STR("");
 	int64_t bytes = 0, there = 0, total = 0;
 	struct err unused;
 	const json_t *layer = json_object_get(event, "layer");
@@ -126,6 +138,9 @@ static void on_progress(struct layers *l, const json_t *event, struct str text)
 		fflush(l->out);
 		return;
 	}
+	if (json_get_str(event, "mode", &mode, &unused) == 0 &&
+	    str_eq(mode, "push"))
+		l->words = &push;
 	struct layer_shown *s = find(l, id);
 	if (!s)
 		return;

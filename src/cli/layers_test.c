@@ -53,6 +53,35 @@ static void lines_say_the_sum_and_never_twice(void **state)
 	}
 }
 
+static void a_push_has_words_of_its_own(void **state)
+{
+#define PUSHED(id, there)                                             \
+	"{\"type\":\"progress\",\"message\":\"x\",\"total\":1500000," \
+	"\"layer\":{\"id\":\"sha256:" id                              \
+	"\",\"size\":1500000,\"current\":" there "},\"mode\":\"push\"}\n"
+	struct err e;
+	int outcome;
+	(void)state;
+	auto_free char *shown = show(PUSHED(A, "500000") PUSHED(B, "1500000")
+					     DONE,
+				     1000, false, &outcome, &e);
+	assert_int_equal(outcome, 0);
+	assert_string_equal(shown, "Uploaded 500.00kB of 1.50MB\n"
+				   "Uploaded 2.00MB of 3.00MB\n"
+				   "Model pulled\n");
+	auto_free char *bars = show(PUSHED(A, "750000") PUSHED(A, "1500000")
+					    DONE,
+				    1000, true, &outcome, &e);
+	assert_int_equal(outcome, 0);
+	assert_string_equal(
+		bars,
+		"aaaaaaaaaaaa: Uploading     [==============>             ] "
+		"750.00kB/1.50MB\033[K\n"
+		"\033[1A"
+		"aaaaaaaaaaaa: Push complete\033[K\n"
+		"Model pulled\n");
+}
+
 static void a_terminal_has_a_bar_for_each_layer(void **state)
 {
 	struct err e;
@@ -116,6 +145,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_say_the_sum_and_never_twice),
+		cmocka_unit_test(a_push_has_words_of_its_own),
 		cmocka_unit_test(a_terminal_has_a_bar_for_each_layer),
 		cmocka_unit_test(an_error_ends_it_and_silence_is_one),
 		cmocka_unit_test(what_no_layer_is_cannot_draw),
