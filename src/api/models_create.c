@@ -48,7 +48,7 @@ static void start(struct pulling *p)
 
 /* `id` is the layer's digest, or NULL. */
 static void put_line(struct pulling *p, const char *type, const char *message,
-		     const struct pull_layer *l, uint64_t total)
+		     const struct blobs_layer *l, uint64_t total)
 {
 	char id[DIGEST_TEXT_BYTES];
 	auto_buf struct buf line, escaped;
@@ -85,7 +85,7 @@ static void on_wait(void *ctx, int others)
 	put_line(ctx, "progress", text, NULL, 0);
 }
 
-static void on_progress(void *ctx, const struct pull_layer *l, uint64_t total)
+static void on_progress(void *ctx, const struct blobs_layer *l, uint64_t total)
 {
 	struct pulling *p = ctx;
 	char text[64];
@@ -94,6 +94,11 @@ static void on_progress(void *ctx, const struct pull_layer *l, uint64_t total)
 	snprintf(text, sizeof text, "Downloaded: %.2f MB",
 		 (double)l->there / (1 << 20));
 	put_line(p, "progress", text, l, total);
+}
+
+static void on_note(void *ctx, const char *text)
+{
+	put_line(ctx, "progress", text, NULL, 0);
 }
 
 static void on_warning(void *ctx, const char *text)
@@ -150,6 +155,7 @@ static void on_end(void *ctx, int outcome, const char *text,
 static const struct pull_fns pull_fns = {
 	.on_wait = on_wait,
 	.on_progress = on_progress,
+	.on_note = on_note,
 	.on_warning = on_warning,
 	.on_end = on_end,
 };
@@ -222,8 +228,8 @@ static void on_request(void *ctx, struct str body)
 	p->api = a->api;
 	p->x = x;
 	p->is_json = accept && str_eq(accept->value, REPLY_JSON);
-	if (pull_start(a->api->pulls, &ref, bearer, &pull_fns, p, &p->pull,
-		       &e)) {
+	if (pull_registry_start(a->api->pulls, &ref, bearer, &pull_fns, p,
+				&p->pull, &e)) {
 		free(p);
 		reply_text_error(x, &e);
 		return;

@@ -17,6 +17,8 @@ struct document {
 	struct digest said;
 	bool has_said; /* Docker-Content-Digest */
 	char media_type[128];
+	char *field;	  /* owned, or NULL */
+	unsigned wait_ms; /* that the server wants */
 };
 
 static void start(struct document *d);
@@ -30,6 +32,8 @@ static void document_free(struct document *d)
 	buf_fini(&d->body);
 	free((char *)d->request.path);
 	free((char *)d->request.accept);
+	free((char *)d->request.field);
+	free(d->field);
 	free(d);
 }
 
@@ -44,8 +48,11 @@ static void finish(struct document *d, int outcome,
 static void fail(struct document *d, const struct err *e)
 {
 	bool is_passing = fetch_is_passing(e);
-	if (is_passing && d->tries < LIMIT_DOCUMENT_TRIES) {
-		timer_start(&d->pause, LIMIT_PULL_PAUSE_MS << (d->tries - 1));
+	/* Somebody waits for us: what takes long is told instead. */
+	if (is_passing && d->tries < LIMIT_DOCUMENT_TRIES &&
+	    d->wait_ms <= LIMIT_DOCUMENT_WAIT_MS) {
+		unsigned ms = LIMIT_PULL_PAUSE_MS << (d->tries - 1);
+		timer_start(&d->pause, MAX(ms, d->wait_ms));
 		return;
 	}
 	if (registry_next(d->registry)) {
@@ -67,6 +74,10 @@ static void on_head(void *ctx, int status)
 	if (end >= 0)
 		type = str_trim(str_head(type, (size_t)end));
 	snprintf(d->media_type, sizeof d->media_type, "%.*s", STR_ARG(type));
+	if (d->request.field) {
+		free(d->field);
+		d->field = str_dup(fetch_field(d->fetch, d->request.field));
+	}
 	d->has_said = digest.p && digest_parse(digest, &d->said, &unused) == 0;
 }
 
@@ -88,6 +99,7 @@ static int check(struct document *d, struct document_answer *a, struct err *e)
 	const struct digest *want = d->request.digest;
 	*a = (struct document_answer){ .body = buf_str(&d->body) };
 	memcpy(a->media_type, d->media_type, sizeof a->media_type);
+	a->field = str_of(d->field ? d->field : "");
 	if (d->request.is_head) {
 		if (d->has_said)
 			a->digest = d->said;
@@ -109,6 +121,7 @@ static void on_end(void *ctx, int outcome, const struct err *e)
 	struct document *d = ctx;
 	struct document_answer a;
 	struct err why;
+	d->wait_ms = fetch_retry_after_ms(d->fetch);
 	d->fetch = NULL;
 	if (outcome)
 		fail(d, e);
@@ -150,6 +163,7 @@ struct document *document_get(struct registry *r,
 	d->request = *q;
 	d->request.path = xstrdup(q->path);
 	d->request.accept = q->accept ? xstrdup(q->accept) : NULL;
+	d->request.field = q->field ? xstrdup(q->field) : NULL;
 	if (q->digest) {
 		d->want = *q->digest;
 		d->request.digest = &d->want;

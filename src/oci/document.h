@@ -11,6 +11,7 @@ struct document_request {
 	bool is_head;
 	const char *path; /* as in fetch.h */
 	const char *accept;
+	const char *field; /* a field of the answer to tell, or NULL */
 	size_t max_bytes;
 	/* What it must be; NULL: whatever it is, as long as it is what the
 	 * registry itself says (Docker-Content-Digest). */
@@ -21,6 +22,7 @@ struct document_answer {
 	struct str body;      /* borrowed for the call */
 	struct digest digest; /* of the body; of a HEAD what was said, or "" */
 	char media_type[128]; /* without parameters, "" if not said */
+	struct str field;     /* as `body`; "" if not said */
 };
 
 /* Exactly once; `a` only when outcome is 0. Codes as in fetch.h; ERR_CORRUPT:

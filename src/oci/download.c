@@ -17,6 +17,7 @@ static void destroy(struct download *d)
 	ranges_fini(&d->have);
 	timer_fini(&d->pause);
 	registry_release(d->registry);
+	free(d->path);
 	free(d);
 }
 
@@ -208,7 +209,7 @@ void download_on_head(struct download *d, struct download_stream *s)
 {
 	struct err e;
 	if (s->is_everything && d->ranges == RANGES_YES && d->have.n > 1) {
-		err_set(&e, ERR_ENGINE, "the registry serves ranges no more");
+		err_set(&e, ERR_ENGINE, "the server serves ranges no more");
 		d->ranges = RANGES_NO;
 		fetch_cancel(steal(&s->fetch));
 		download_on_fail(d, s, &e);
@@ -316,7 +317,8 @@ void download_set_init(struct download_set *d, struct uv_loop_s *loop,
 
 static struct download *download_new(struct download_set *all,
 				     struct registry *r,
-				     const struct digest *blob, uint64_t bytes)
+				     const struct digest *blob, uint64_t bytes,
+				     const char *path)
 {
 	char text[DIGEST_TEXT_BYTES];
 	struct download *d = xcalloc(1, sizeof *d);
@@ -328,14 +330,15 @@ static struct download *download_new(struct download_set *all,
 	list_init(&d->watches);
 	for (size_t i = 0; i < ARRAY_LEN(d->streams); i++)
 		download_stream_init(&d->streams[i], d);
-	snprintf(d->path, sizeof d->path, "blobs/%s", digest_text(blob, text));
+	d->path = path ? xstrdup(path)
+		       : xasprintf("blobs/%s", digest_text(blob, text));
 	timer_init(&d->pause, all->loop, on_pause_over, d);
 	list_push_back(&all->all, &d->link);
 	return d;
 }
 
 void download_join(struct download_set *all, struct registry *r,
-		   const struct digest *blob, uint64_t bytes,
+		   const struct digest *blob, uint64_t bytes, const char *path,
 		   struct download_watch *w)
 {
 	struct download *d = NULL;
@@ -347,7 +350,7 @@ void download_join(struct download_set *all, struct registry *r,
 	}
 	w->is_first = !d;
 	if (!d)
-		d = download_new(all, r, blob, bytes);
+		d = download_new(all, r, blob, bytes, path);
 	w->download = d;
 	list_push_back(&d->watches, &w->link);
 	if (w->is_first)

@@ -31,10 +31,11 @@ struct download_watch {
 	void *ctx;
 };
 
-/* Joins the download of this blob, or begins it. on_end never comes before this
- * returns. */
+/* Joins the download of this blob, or begins it. `path` says where the server
+ * has it (fetch.h); NULL: where a registry has it. on_end never comes before
+ * this returns. */
 void download_join(struct download_set *all, struct registry *r,
-		   const struct digest *blob, uint64_t bytes,
+		   const struct digest *blob, uint64_t bytes, const char *path,
 		   struct download_watch *w);
 /* The last to leave stops it; what came stays on disk. */
 void download_leave(struct download_watch *w);

@@ -58,7 +58,7 @@ struct download {
 	struct timer pause;
 	uint64_t hash_until; /* what the hashing job works up to */
 	struct lane_job job, change;
-	char path[DIGEST_TEXT_BYTES + 8]; /* "blobs/sha256:..." */
+	char *path; /* owned; "blobs/sha256:..." */
 };
 
 void download_stream_init(struct download_stream *s, struct download *d);

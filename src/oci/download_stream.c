@@ -106,7 +106,7 @@ static void on_head(void *ctx, int status)
 	s->is_everything = status == 200;
 	if (status == 206 && !is_our_range(s, range)) {
 		err_set(&e, ERR_CORRUPT,
-			"the registry sends another range than the one that "
+			"the server sends another range than the one that "
 			"was asked for (%.*s)",
 			STR_ARG(str_head(range, 60)));
 		give_up(s, &e);
@@ -115,8 +115,8 @@ static void on_head(void *ctx, int status)
 	uint64_t expected = status == 206 ? s->end - s->at : d->bytes;
 	if (length.p && str_to_u64(length, &n) && n != expected) {
 		err_set(&e, ERR_CORRUPT,
-			"the registry says that blob sha256:%s has %llu bytes, "
-			"the manifest says %llu",
+			"the server says that blob sha256:%s has %llu bytes; "
+			"it should have %llu",
 			d->blob.hex,
 			(unsigned long long)(d->bytes - expected + n),
 			(unsigned long long)d->bytes);
@@ -135,7 +135,7 @@ static int on_body(void *ctx, struct str piece)
 	piece = str_tail(piece, (size_t)skipped);
 	if (piece.n > s->end - s->at) {
 		err_set(&e, ERR_CORRUPT,
-			"the registry sends more than the %llu bytes of blob "
+			"the server sends more than the %llu bytes of blob "
 			"sha256:%s",
 			(unsigned long long)s->d->bytes, s->d->blob.hex);
 		give_up(s, &e);
@@ -160,7 +160,7 @@ static void on_end(void *ctx, int outcome, const struct err *e)
 	s->fetch = NULL;
 	if (outcome == 0 && s->at < s->end) {
 		err_set(&why, ERR_ENGINE,
-			"the registry ended blob sha256:%s after %llu of %llu "
+			"the server ended blob sha256:%s after %llu of %llu "
 			"bytes",
 			d->blob.hex, (unsigned long long)s->at,
 			(unsigned long long)s->end);

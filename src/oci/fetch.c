@@ -12,6 +12,9 @@ struct fetch {
 	void *ctx;
 	bool is_head;
 	char *path, *accept, *range; /* owned */
+	struct fetch_upload upload;  /* method NULL: it is none */
+	char *type, *content_range;  /* owned; of it */
+	bool has_sent;		     /* some of its body */
 	unsigned limit_ms;
 	struct timer start;
 	struct transfer *transfer;
@@ -24,7 +27,8 @@ struct fetch {
 	bool is_wanted; /* the body that is coming; or it is of an error */
 	int status;
 	unsigned retry_after_ms;
-	struct buf text;  /* of an error */
+	char error_code[64], error_message[200]; /* X-Error-*, or "" */
+	struct buf text;			 /* of an error */
 	struct err plain; /* what plain http found, while https is tried */
 	bool tries_https;
 };
@@ -42,6 +46,8 @@ static void fetch_free(struct fetch *f)
 	free(f->path);
 	free(f->accept);
 	free(f->range);
+	free(f->type);
+	free(f->content_range);
 	free(f);
 }
 
@@ -97,6 +103,18 @@ static void refuse(struct fetch *f)
 	quote(f, words, sizeof words);
 	err_set(&e, code_of(f->status), "%s answers %d%s", place, f->status,
 		words);
+	if (f->registry->explain)
+		f->registry->explain(
+			&(struct registry_refusal){
+				.place = place,
+				.is_own = weburl_same_origin(&f->at,
+							     &f->place->url),
+				.status = f->status,
+				.code = f->error_code,
+				.message = f->error_message,
+				.body = buf_str(&f->text),
+				.retry_after_ms = f->retry_after_ms },
+			&e);
 	finish(f, -1, &e);
 }
 
@@ -138,6 +156,10 @@ static void follow(struct fetch *f, struct str location)
 {
 	struct err e;
 	struct weburl to;
+	if (f->upload.method && f->status != 307 && f->status != 308) {
+		refuse(f); /* the others would make a GET of it */
+		return;
+	}
 	if (++f->hops > LIMIT_REDIRECTS)
 		err_set(&e, ERR_SYSTEM, "%s: more than %d redirects",
 			f->at.host, LIMIT_REDIRECTS);
@@ -180,13 +202,36 @@ static bool is_redirect(int status)
 	       status == 307 || status == 308;
 }
 
+/* `"api";r=0;t=55`: nothing remains, for 55 seconds. */
+static bool read_rate_limit(struct str text, uint64_t *out)
+{
+	struct str part;
+	while (str_split(&text, ';', &part)) {
+		part = str_trim(part);
+		if (str_starts(part, "t="))
+			return str_to_u64(str_tail(part, 2), out);
+	}
+	return false;
+}
+
 static void read_retry_after(struct fetch *f)
 {
 	uint64_t s;
-	if (str_to_u64(transfer_field(f->transfer, "Retry-After", 0), &s))
+	if (str_to_u64(transfer_field(f->transfer, "Retry-After", 0), &s) ||
+	    (f->status == 429 &&
+	     read_rate_limit(transfer_field(f->transfer, "RateLimit", 0), &s)))
 		f->retry_after_ms =
 			(unsigned)MIN(s, LIMIT_PULL_RETRY_AFTER_MS / 1000) *
 			1000;
+}
+
+static void read_error(struct fetch *f)
+{
+	struct str code = transfer_field(f->transfer, "X-Error-Code", 0);
+	struct str text = transfer_field(f->transfer, "X-Error-Message", 0);
+	snprintf(f->error_code, sizeof f->error_code, "%.*s", STR_ARG(code));
+	snprintf(f->error_message, sizeof f->error_message, "%.*s",
+		 STR_ARG(text));
 }
 
 static void on_head(void *ctx, int status)
@@ -199,7 +244,9 @@ static void on_head(void *ctx, int status)
 	f->is_wanted = false;
 	buf_clear(&f->text);
 	read_retry_after(f);
-	if (status == 200 || status == 206) {
+	read_error(f);
+	if (f->upload.method ? status / 100 == 2
+			     : status == 200 || status == 206) {
 		f->place->may_be_https = false;
 		f->is_wanted = true;
 		f->fns->on_head(f->ctx, status);
@@ -254,7 +301,8 @@ static void on_answer(struct fetch *f)
 		}
 	}
 	/* Elsewhere it is not the registry that asks. */
-	if (f->status == 401 && f->is_named)
+	if (f->status == 401 && !f->registry->explain &&
+	    weburl_same_origin(&f->at, &f->place->url))
 		answer_challenge(f, &c);
 	else
 		refuse(f);
@@ -282,10 +330,26 @@ static void on_end(void *ctx, int outcome, const struct err *e)
 								     : e);
 }
 
+static size_t on_send(void *ctx, char *to, size_t room)
+{
+	struct fetch *f = ctx;
+	f->has_sent = true;
+	return f->fns->on_send(f->ctx, to, room);
+}
+
+static void on_rewind(void *ctx)
+{
+	struct fetch *f = ctx;
+	f->has_sent = false;
+	f->fns->on_rewind(f->ctx);
+}
+
 static const struct transfer_fns transfer_fns = {
 	.allows = allows,
 	.on_head = on_head,
 	.on_body = on_body,
+	.on_send = on_send,
+	.on_rewind = on_rewind,
 	.on_end = on_end,
 };
 
@@ -295,42 +359,59 @@ static int build_url(struct fetch *f, struct err *e)
 {
 	const struct weburl *base = &f->place->url;
 	f->at = *base;
-	int n = snprintf(f->at.target, sizeof f->at.target, "%s/v2/%s/%s",
-			 base->target, f->registry->repository, f->path);
+	int n = snprintf(f->at.target, sizeof f->at.target, "%s%s%s",
+			 base->target, f->registry->root, f->path);
 	if (n < 0 || (size_t)n >= sizeof f->at.target)
 		return err_set(e, ERR_INVALID, "the name is too long");
 	return 0;
 }
 
+static const char *method_of(const struct fetch *f)
+{
+	if (f->upload.method)
+		return f->upload.method;
+	return f->is_head ? "HEAD" : "GET";
+}
+
+static char *field(const char *name, const char *value)
+{
+	return value ? xasprintf("%s: %s", name, value) : NULL;
+}
+
 static void ask(struct fetch *f)
 {
 	struct err e;
-	const char *fields[4];
+	const char *fields[5];
 	size_t n = 0;
-	auto_free char *accept =
-		f->accept ? xasprintf("Accept: %s", f->accept) : NULL;
-	auto_free char *range =
-		f->range ? xasprintf("Range: %s", f->range) : NULL;
+	auto_free char *accept = field("Accept", f->accept);
+	auto_free char *range = field("Range", f->range);
+	auto_free char *type = field("Content-Type", f->type);
+	auto_free char *part = field("Content-Range", f->content_range);
+	const char *const own[] = { accept, range, type, part };
 	if (f->is_named && build_url(f, &e)) {
 		fail(f, &e);
 		return;
 	}
 	f->status = 0;
-	if (accept)
-		fields[n++] = accept;
-	if (range)
-		fields[n++] = range;
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		if (own[i])
+			fields[n++] = own[i];
 	const char *login = auth_field(f->place->auth, &f->number);
 	/* A redirect within the registry is the registry still. */
 	if (login && weburl_same_origin(&f->at, &f->place->url))
 		fields[n++] = login;
+	if (f->has_sent)
+		on_rewind(f);
 	f->transfer =
 		transfer_start(f->registry->all->transfers,
 			       &(struct transfer_request){
-				       .method = f->is_head ? "HEAD" : "GET",
+				       .method = method_of(f),
 				       .url = &f->at,
 				       .fields = fields,
 				       .n_fields = n,
+				       .body = f->upload.body,
+				       .stream_bytes = f->upload.stream_bytes,
+				       .silence_ms = f->upload.silence_ms,
 				       .limit_ms = f->limit_ms },
 			       &transfer_fns, f, &e);
 	if (!f->transfer)
@@ -360,6 +441,13 @@ struct fetch *fetch_start(struct registry *r, const struct fetch_request *q,
 	f->accept = copy(q->accept);
 	f->range = copy(q->range);
 	f->limit_ms = q->limit_ms;
+	if (q->upload) {
+		f->upload = *q->upload;
+		/* "": libcurl's own is for forms. */
+		f->type = copy(q->upload->content_type ? q->upload->content_type
+						       : "");
+		f->content_range = copy(q->upload->content_range);
+	}
 	f->is_named = !q->location;
 	if (q->location)
 		f->at = *q->location;
@@ -383,6 +471,28 @@ void fetch_resume(struct fetch *f)
 {
 	if (f->transfer)
 		transfer_resume(f->transfer);
+}
+
+void fetch_send(struct fetch *f)
+{
+	if (f->transfer)
+		transfer_send(f->transfer);
+}
+
+int fetch_leads_to(const struct fetch *f, struct weburl *out, struct err *e)
+{
+	struct str location = fetch_field(f, "Location");
+	if (!location.p)
+		return err_set(e, ERR_SYSTEM, "%s does not say where to go on",
+			       f->at.host);
+	if (weburl_resolve(&f->at, location, out, e))
+		return err_wrap(e, "%s", f->at.host);
+	return reach_check(&f->place->reach, &f->at, out, e);
+}
+
+int fetch_status(const struct fetch *f)
+{
+	return f->status;
 }
 
 struct str fetch_field(const struct fetch *f, const char *name)

@@ -3,18 +3,10 @@
 #include "base/log.h"
 #include "io/timer.h"
 #include "oci/blob.h"
-#include "oci/choose.h"
-#include "oci/document.h"
-#include "oci/download.h"
 #include "oci/model_config.h"
-#include "oci/partial.h"
+#include "oci/pull_source.h"
 
 #include <stdio.h>
-
-#define MANIFEST_ACCEPT                                                  \
-	MANIFEST_MEDIA_TYPE ", " CHOOSE_INDEX_TYPE ", " CHOOSE_LIST_TYPE \
-			    ", application/vnd.docker.distribution."     \
-			    "manifest.v2+json"
 
 struct pull_set {
 	struct registry_set *registries;
@@ -24,19 +16,7 @@ struct pull_set {
 	struct list running;
 	struct list waiting;
 	int n_running;
-	int n_jobs; /* of pulls that are gone too */
 	bool is_stopped;
-};
-
-/* A layer, and one who waits for it. */
-struct layer {
-	struct pull *pull;
-	struct pull_layer is;
-	uint64_t told; /* of is.there; UINT64_MAX: nothing yet */
-	struct download_watch watch;
-	bool is_there;
-	bool is_begun;
-	bool is_own_try; /* it was another pull's, which failed */
 };
 
 struct pull {
@@ -45,87 +25,41 @@ struct pull {
 	const struct pull_fns *fns; /* NULL: cancelled */
 	void *ctx;
 	struct ref ref;
-	struct registry *registry; /* held */
-	struct document *document; /* being fetched */
-	struct timer timer;	   /* to wait, then to tell */
-	bool is_running;	   /* has one of the places */
-	bool is_working;	   /* a job runs */
+	const struct pull_source *source;
+	void *src; /* owned */
+	struct timer timer;
+	bool is_running; /* has one of the places */
+	bool is_working; /* a job runs */
 	struct lane_job job;
+	job_work_fn work; /* of the source */
+	job_done_fn done;
 	int rounds; /* looks at the store */
 	/* What the store knows by that name. */
 	bool has_local;
 	struct digest local;
 	char *size; /* owned; of the model, as its config has it */
-	/* What the registry has. */
-	struct buf manifest_text, config_text;
-	struct manifest *manifest; /* owned */
-	struct digest id;
-	bool is_cached;	      /* all of it was here before */
-	struct layer *layers; /* owned; each digest once */
-	size_t n_layers;
-	uint64_t total;
-	struct digest *leased; /* owned */
-	size_t n_leased;
+	/* What the source says. */
+	struct blobs *blobs;	   /* owned */
+	struct registry *registry; /* held; where the blobs are */
+	struct digest id;	   /* "": not known yet */
+	struct pull_model model;
+	bool is_cached; /* all of it was here before */
 };
 
-static void look_up(struct pull *p);
-static void ask_manifest(struct pull *p, const struct digest *d, bool is_head);
 static void look_at_store(struct pull *p);
-static void next_layers(struct pull *p);
 
 /* ---- the end ---- */
 
 static void begin_waiting(struct pull_set *s);
 
-struct release {
-	struct store *store;
-	struct lane_job job;
-	struct digest *blobs;
-	size_t n;
-};
-
-static int release_leases(void *ctx, struct err *e)
-{
-	struct release *r = ctx;
-	(void)e;
-	store_release(r->store, r->blobs, r->n);
-	return 0;
-}
-
-static void on_released(void *ctx, int outcome, const struct err *e)
-{
-	struct release *r = ctx;
-	(void)outcome;
-	(void)e;
-	free(r->blobs);
-	free(r);
-}
-
-static void give_leases_back(struct pull *p)
-{
-	if (!p->leased)
-		return;
-	struct release *r = xcalloc(1, sizeof *r);
-	r->store = p->set->store;
-	r->n = p->n_leased;
-	r->blobs = steal(&p->leased);
-	lane_start(&p->set->lane, &r->job, release_leases, on_released, r);
-}
-
 static void pull_free(struct pull *p)
 {
 	list_remove(&p->link);
-	for (size_t i = 0; i < p->n_layers; i++)
-		download_leave(&p->layers[i].watch);
-	if (p->document)
-		document_cancel(p->document);
-	give_leases_back(p);
-	registry_release(p->registry);
+	blobs_free(p->blobs);
+	p->source->free(p->src);
 	timer_fini(&p->timer);
-	buf_fini(&p->manifest_text);
-	buf_fini(&p->config_text);
-	manifest_free(p->manifest);
-	free(p->layers);
+	buf_fini(&p->model.manifest);
+	buf_fini(&p->model.config);
 	free(p->size);
 	free(p);
 }
@@ -139,9 +73,10 @@ static void leave(struct pull *p)
 	p->is_running = false;
 	p->fns = NULL;
 	timer_stop(&p->timer);
-	if (p->is_working)
-		registry_release(steal(&p->registry));
-	else
+	p->source->leave(p->src);
+	blobs_leave(p->blobs);
+	registry_release(steal(&p->registry));
+	if (!p->is_working)
 		pull_free(p);
 	begin_waiting(s);
 }
@@ -159,13 +94,23 @@ static void finish(struct pull *p, int outcome, const char *text,
 	fns->on_end(ctx, outcome, words, &why);
 }
 
-static void fail(struct pull *p, const struct err *e)
+void pull_fail(struct pull *p, const struct err *e)
 {
 	char name[REF_TEXT_BYTES];
 	log_info("pull failed model=%s error=\"%s\"", ref_text(&p->ref, name),
 		 e->msg);
 	finish(p, -1, NULL, e);
 }
+
+static void finish_cached(struct pull *p)
+{
+	char text[160];
+	snprintf(text, sizeof text, "Using cached model: %s",
+		 p->size ? p->size : "");
+	finish(p, 0, text, NULL);
+}
+
+/* ---- jobs ---- */
 
 /* Runs a job; -1 of it fails the pull. */
 static void work(struct pull *p, job_work_fn run, job_done_fn done)
@@ -183,25 +128,52 @@ static bool worked(struct pull *p, int outcome, const struct err *e)
 		return false;
 	}
 	if (outcome < 0)
-		fail(p, e);
+		pull_fail(p, e);
 	return outcome >= 0;
+}
+
+static int run_source(void *ctx, struct err *e)
+{
+	struct pull *p = ctx;
+	return p->work(p->src, e);
+}
+
+static void on_source_ran(void *ctx, int outcome, const struct err *e)
+{
+	struct pull *p = ctx;
+	if (worked(p, outcome, e))
+		p->done(p->src, outcome, e);
+}
+
+void pull_work(struct pull *p, job_work_fn run, job_done_fn done)
+{
+	p->work = run;
+	p->done = done;
+	work(p, run_source, on_source_ran);
 }
 
 /* ---- 1. what the store knows by this name ---- */
 
 /* The size of a model as its config has it. */
-static char *size_text(struct store *s, struct str manifest)
+static char *size_in(struct str config)
+{
+	auto_(model_config) c = NULL;
+	struct err unused;
+	if (model_config_parse(config, &c, &unused))
+		return xstrdup("");
+	return xstrdup(c->size);
+}
+
+static char *size_of(struct store *s, struct str manifest)
 {
 	auto_(manifest) m = NULL;
-	auto_(model_config) c = NULL;
 	auto_buf struct buf text;
 	struct err unused;
 	buf_init(&text, LIMIT_CONFIG_BLOB_BYTES);
 	if (manifest_parse(manifest, &m, &unused) ||
-	    store_read_blob(s, &m->config.digest, &text, &unused) ||
-	    model_config_parse(buf_str(&text), &c, &unused))
+	    store_read_blob(s, &m->config.digest, &text, &unused))
 		return xstrdup("");
-	return xstrdup(c->size);
+	return size_in(buf_str(&text));
 }
 
 static int find_local(void *ctx, struct err *e)
@@ -219,7 +191,7 @@ static int find_local(void *ctx, struct err *e)
 		return 0; /* broken: it is fetched again */
 	p->local = m->id;
 	p->has_local = true;
-	p->size = size_text(p->set->store, buf_str(&text));
+	p->size = size_of(p->set->store, buf_str(&text));
 	return 0;
 }
 
@@ -233,88 +205,19 @@ static int tag_local(void *ctx, struct err *e)
 static void on_tagged_local(void *ctx, int outcome, const struct err *e)
 {
 	struct pull *p = ctx;
-	char text[160];
 	if (!worked(p, outcome, e))
 		return;
 	if (outcome == STORE_ABSENT) { /* deleted just now */
 		p->has_local = false;
-		ask_manifest(p, NULL, false);
+		p->source->ask(p->src, NULL);
 		return;
 	}
-	snprintf(text, sizeof text, "Using cached model: %s",
-		 p->size ? p->size : "");
-	finish(p, 0, text, NULL);
+	finish_cached(p);
 }
 
-static void use_local(struct pull *p)
+void pull_use_local(struct pull *p)
 {
 	work(p, tag_local, on_tagged_local);
-}
-
-static void on_found(void *ctx, int outcome, const struct err *e)
-{
-	struct pull *p = ctx;
-	if (!worked(p, outcome, e))
-		return;
-	if (p->has_local && p->ref.kind == REF_ID)
-		use_local(p); /* what is named by its hash cannot be newer */
-	else
-		ask_manifest(p, NULL, p->has_local);
-}
-
-static void look_up(struct pull *p)
-{
-	work(p, find_local, on_found);
-}
-
-/* ---- 2. the manifest ---- */
-
-static void on_manifest(void *ctx, int outcome, const struct document_answer *a,
-			const struct err *e);
-
-/* `d` NULL: by the reference. */
-static void ask_manifest(struct pull *p, const struct digest *d, bool is_head)
-{
-	char text[DIGEST_TEXT_BYTES];
-	if (!d && p->ref.kind == REF_ID)
-		d = &p->ref.digest;
-	auto_free char *path = xasprintf("manifests/%s",
-					 d ? digest_text(d, text) : p->ref.tag);
-	p->document = document_get(
-		p->registry,
-		&(struct document_request){ .is_head = is_head,
-					    .path = path,
-					    .accept = MANIFEST_ACCEPT,
-					    .max_bytes = LIMIT_MANIFEST_BYTES,
-					    .digest = d },
-		on_manifest, p);
-}
-
-/* What the registry says is here; -1 if the pull failed. */
-static int take_manifest(struct pull *p, const struct document_answer *a,
-			 struct err *e)
-{
-	struct digest one;
-	if (choose_is_index(a->body, a->media_type)) {
-		if (choose_manifest(a->body, &one, e))
-			return -1;
-		if (p->manifest_text.n) /* an index in an index */
-			return err_set(e, ERR_UNSUPPORTED,
-				       "it is an image index of indexes");
-		/* Told by its presence that the next is the second. */
-		if (buf_puts(&p->manifest_text, "{}"))
-			abort();
-		ask_manifest(p, &one, false);
-		return 0;
-	}
-	buf_clear(&p->manifest_text);
-	if (manifest_parse(a->body, &p->manifest, e))
-		return -1;
-	if (buf_put(&p->manifest_text, a->body.p, a->body.n))
-		abort(); /* the ceilings are the same */
-	p->id = a->digest;
-	look_at_store(p);
-	return 0;
 }
 
 static bool is_unreachable(const struct err *e)
@@ -323,307 +226,146 @@ static bool is_unreachable(const struct err *e)
 	       e->code == ERR_ENGINE_SLOW || e->code == ERR_UNAVAILABLE;
 }
 
-static void on_manifest(void *ctx, int outcome, const struct document_answer *a,
-			const struct err *e)
+void pull_fail_or_use_local(struct pull *p, const struct err *e)
+{
+	if (!p->has_local || !is_unreachable(e)) {
+		pull_fail(p, e);
+		return;
+	}
+	auto_free char *text = xasprintf(
+		"%s; the model that is here is used, it may be old", e->msg);
+	pull_warn(p, text);
+	pull_use_local(p);
+}
+
+static void on_found(void *ctx, int outcome, const struct err *e)
 {
 	struct pull *p = ctx;
-	struct err why;
-	bool was_head = p->has_local && !p->manifest && !p->manifest_text.n;
-	p->document = NULL;
-	if (outcome && p->has_local && is_unreachable(e)) {
-		auto_free char *text = xasprintf(
-			"%s; the model that is here is used, it may be old",
-			e->msg);
-		p->fns->on_warning(p->ctx, text);
-		use_local(p);
-	} else if (outcome && was_head && e->code == ERR_SYSTEM) {
-		p->has_local = false; /* it knows no HEAD */
-		ask_manifest(p, NULL, false);
-	} else if (outcome) {
-		fail(p, e);
-	} else if (was_head && a->body.n == 0) {
-		bool is_same = digest_eq(&a->digest, &p->local);
-		/* From here on it is as if there were none. */
-		p->has_local = is_same;
-		if (is_same)
-			use_local(p);
-		else
-			ask_manifest(p, NULL, false);
-	} else if (take_manifest(p, a, &why)) {
-		if (why.code == ERR_INVALID)
-			why.code = ERR_UNSUPPORTED;
-		fail(p, &why);
-	}
+	if (!worked(p, outcome, e))
+		return;
+	if (p->has_local && p->ref.kind == REF_ID)
+		pull_use_local(p); /* named by its hash: cannot be newer */
+	else
+		p->source->ask(p->src, p->has_local ? &p->local : NULL);
 }
 
-/* ---- 3. what is missing ---- */
+/* ---- 2. what the source says ---- */
 
-static void add_layer(struct pull *p, const struct manifest_blob *b)
+int pull_want(struct pull *p, const struct digest *d, uint64_t bytes,
+	      const char *path, struct err *e)
 {
-	for (size_t i = 0; i < p->n_layers; i++)
-		if (digest_eq(&p->layers[i].is.digest, &b->digest))
-			return;
-	p->total += b->bytes;
-	struct layer *l = &p->layers[p->n_layers++];
-	l->pull = p;
-	l->is.digest = b->digest;
-	l->is.bytes = b->bytes;
-	l->told = UINT64_MAX;
+	return blobs_add(p->blobs, d, bytes, path, e);
 }
 
-static int list_layers(struct pull *p, struct err *e)
+void pull_lease(struct pull *p, const struct digest *d)
 {
-	const struct manifest *m = p->manifest;
-	if (p->layers)
-		return 0;
-	p->layers = xcalloc(m->n_layers + 1, sizeof *p->layers);
-	p->leased = xcalloc(m->n_layers + 1, sizeof *p->leased);
-	for (size_t i = 0; i < m->n_layers; i++) {
-		if (m->layers[i].bytes > LIMIT_BLOB_BYTES ||
-		    p->total > LIMIT_BLOB_BYTES)
-			return err_set(e, ERR_UNSUPPORTED,
-				       "layer sha256:%s would have %llu bytes",
-				       m->layers[i].digest.hex,
-				       (unsigned long long)m->layers[i].bytes);
-		add_layer(p, &m->layers[i]);
-	}
-	for (size_t i = 0; i < p->n_layers; i++)
-		p->leased[p->n_leased++] = p->layers[i].is.digest;
-	p->leased[p->n_leased++] = m->config.digest;
-	store_lease(p->set->store, p->leased, p->n_leased);
-	return 0;
+	blobs_lease(p->blobs, d);
 }
 
-/* The config, and whether the index has the model, if the store knows them. */
-static int look_at_model(struct pull *p, struct err *e)
+void pull_tell(struct pull *p, const char *text)
 {
-	struct err unused;
+	p->fns->on_note(p->ctx, text);
+}
+
+void pull_warn(struct pull *p, const char *text)
+{
+	p->fns->on_warning(p->ctx, text);
+}
+
+struct store *pull_store(const struct pull *p)
+{
+	return p->set->store;
+}
+
+const struct ref *pull_ref(const struct pull *p)
+{
+	return &p->ref;
+}
+
+void pull_fetch(struct pull *p, struct registry *r, const struct digest *id)
+{
+	p->registry = registry_hold(r);
+	if (id)
+		p->id = *id;
+	look_at_store(p);
+}
+
+/* ---- 3. the blobs ---- */
+
+static int has_model(struct pull *p, const struct digest *id, bool *out,
+		     struct err *e)
+{
 	auto_(index) x = NULL;
-	auto_(model_config) c = NULL;
-	struct ref id = { .kind = REF_ID, .digest = p->id };
+	struct ref by_id = { .kind = REF_ID, .digest = *id };
 	if (store_index(p->set->store, &x, e))
 		return -1;
-	p->is_cached = index_find(x, &id) != NULL;
-	if (p->config_text.n ||
-	    store_read_blob(p->set->store, &p->manifest->config.digest,
-			    &p->config_text, &unused))
-		return 0;
-	if (model_config_parse(buf_str(&p->config_text), &c, &unused)) {
-		buf_clear(&p->config_text);
-		return 0;
-	}
-	free(p->size);
-	p->size = xstrdup(c->size);
+	*out = index_find(x, &by_id) != NULL;
 	return 0;
 }
 
 static int look(void *ctx, struct err *e)
 {
 	struct pull *p = ctx;
-	uint64_t missing = 0, room;
-	if (store_room(p->set->store, &room, e) || look_at_model(p, e))
+	bool is_known = true;
+	if (blobs_look(p->blobs, &p->is_cached, e))
 		return -1;
-	for (size_t i = 0; i < p->n_layers; i++) {
-		struct layer *l = &p->layers[i];
-		l->is_there = store_has_blob(p->set->store, &l->is.digest,
-					     l->is.bytes);
-		l->is_begun = l->is_there;
-		l->is.there = l->is_there ? l->is.bytes : 0;
-		uint64_t part = partial_bytes(p->set->store, &l->is.digest);
-		if (!l->is_there)
-			missing += l->is.bytes - MIN(part, l->is.bytes);
-	}
-	p->is_cached &= missing == 0;
-	if (missing > room)
-		return err_set(e, ERR_SYSTEM,
-			       "no space left: the model needs %.2f GB more "
-			       "where models are kept, and %.2f GB are free",
-			       (double)missing / 1e9, (double)room / 1e9);
+	if (p->id.hex[0] && has_model(p, &p->id, &is_known, e))
+		return -1;
+	p->is_cached &= is_known;
 	return 0;
 }
-
-static void ask_config(struct pull *p);
 
 static void on_looked(void *ctx, int outcome, const struct err *e)
 {
 	struct pull *p = ctx;
-	if (!worked(p, outcome, e))
-		return;
-	if (p->config_text.n)
-		next_layers(p);
-	else
-		ask_config(p);
+	if (worked(p, outcome, e))
+		blobs_start(p->blobs, p->registry,
+			    p->is_cached && p->id.hex[0]);
 }
 
 static void look_at_store(struct pull *p)
 {
-	struct err e;
-	if (list_layers(p, &e))
-		fail(p, &e);
-	else
-		work(p, look, on_looked);
+	work(p, look, on_looked);
 }
 
-/* ---- 4. the config ---- */
-
-static void on_config(void *ctx, int outcome, const struct document_answer *a,
-		      const struct err *e)
+static void on_progress(void *ctx, const struct blobs_layer *l, uint64_t total)
 {
 	struct pull *p = ctx;
-	struct err why;
-	auto_(model_config) c = NULL;
-	p->document = NULL;
-	if (outcome) {
-		fail(p, e);
-		return;
-	}
-	if (a->body.n != p->manifest->config.bytes)
-		err_set(&why, ERR_CORRUPT,
-			"the config has %zu bytes, the manifest says %llu",
-			a->body.n,
-			(unsigned long long)p->manifest->config.bytes);
-	else if (model_config_parse(a->body, &c, &why))
-		why.code = ERR_UNSUPPORTED;
-	else {
-		if (buf_put(&p->config_text, a->body.p, a->body.n))
-			abort();
-		free(p->size);
-		p->size = xstrdup(c->size);
-		next_layers(p);
-		return;
-	}
-	fail(p, &why);
+	p->fns->on_progress(p->ctx, l, total);
 }
 
-static void ask_config(struct pull *p)
-{
-	char text[DIGEST_TEXT_BYTES];
-	const struct digest *d = &p->manifest->config.digest;
-	auto_free char *path = xasprintf("blobs/%s", digest_text(d, text));
-	p->document = document_get(p->registry,
-				   &(struct document_request){
-					   .path = path,
-					   .max_bytes = LIMIT_CONFIG_BLOB_BYTES,
-					   .digest = d },
-				   on_config, p);
-}
-
-/* ---- 5. the layers ---- */
-
-static void tell(struct layer *l)
-{
-	if (l->is.there == l->told)
-		return;
-	l->told = l->is.there;
-	l->pull->fns->on_progress(l->pull->ctx, &l->is, l->pull->total);
-}
-
-static void tell_all(struct pull *p)
-{
-	for (size_t i = 0; i < p->n_layers; i++) {
-		struct layer *l = &p->layers[i];
-		if (!l->is_there && l->watch.download) {
-			/* It is whole only when it is verified. */
-			uint64_t there = download_bytes(&l->watch);
-			l->is.there = MIN(there, l->is.bytes - 1);
-			if (!there && l->told == UINT64_MAX)
-				continue;
-		}
-		if (l->is_begun)
-			tell(l);
-	}
-}
-
-static void on_tick(void *ctx)
-{
-	struct pull *p = ctx;
-	timer_start(&p->timer, LIMIT_PULL_TELL_MS);
-	tell_all(p);
-}
-
-static void on_layer(void *ctx, int outcome, const struct err *e)
-{
-	struct layer *l = ctx;
-	struct pull *p = l->pull;
-	if (outcome == 0) {
-		l->is_there = true;
-		l->is.there = l->is.bytes;
-		tell(l);
-	} else if (!l->watch.is_first && !l->is_own_try) {
-		/* It failed with another's credentials or registry. */
-		l->is_own_try = true;
-		l->is_begun = false;
-	} else {
-		fail(p, e);
-		return;
-	}
-	next_layers(p);
-}
-
-static void store_model(struct pull *p);
-
-/* So many at a time; the connections that this leaves go to the large ones. */
-static void next_layers(struct pull *p)
-{
-	int active = 0;
-	bool is_done = true;
-	for (size_t i = 0; i < p->n_layers; i++) {
-		active += p->layers[i].is_begun && !p->layers[i].is_there;
-		is_done &= p->layers[i].is_there;
-	}
-	if (is_done) {
-		timer_stop(&p->timer);
-		if (!p->is_cached)
-			tell_all(p);
-		store_model(p);
-		return;
-	}
-	for (size_t i = 0; i < p->n_layers && active < LIMIT_PULL_LAYERS; i++) {
-		struct layer *l = &p->layers[i];
-		if (l->is_begun)
-			continue;
-		l->is_begun = true;
-		active++;
-		l->watch.on_end = on_layer;
-		l->watch.ctx = l;
-		download_join(&p->set->downloads, p->registry, &l->is.digest,
-			      l->is.bytes, &l->watch);
-	}
-	for (size_t i = 0; i < p->n_layers; i++)
-		download_widen(&p->layers[i].watch,
-			       LIMIT_PULL_STREAMS / active);
-	if (!timer_is_active(&p->timer))
-		timer_start(&p->timer, LIMIT_PULL_TELL_MS);
-}
-
-/* ---- 6. into the index ---- */
+/* ---- 4. into the index ---- */
 
 enum { STORE_AGAIN = 16 };
 
 static int put_model(void *ctx, struct err *e)
 {
 	struct pull *p = ctx;
+	struct pull_model *m = &p->model;
 	char name[REF_TEXT_BYTES];
-	struct digest id;
-	if (blob_put(p->set->store, &p->manifest->config.digest,
-		     buf_str(&p->config_text), e))
+	bool is_known = false;
+	buf_clear(&m->config);
+	buf_clear(&m->manifest);
+	if (p->source->make(p->src, m, e))
+		return blobs_are_gone(p->blobs) ? STORE_AGAIN : -1;
+	p->id = digest_of(buf_str(&m->manifest));
+	blobs_lease(p->blobs, &m->config_digest);
+	if (has_model(p, &p->id, &is_known, e) ||
+	    blob_put(p->set->store, &m->config_digest, buf_str(&m->config), e))
 		return -1;
-	if (store_add(p->set->store, buf_str(&p->manifest_text), &id, e)) {
-		/* Another process may have removed what was there. */
-		for (size_t i = 0; i < p->n_layers; i++)
-			if (!store_has_blob(p->set->store,
-					    &p->layers[i].is.digest,
-					    p->layers[i].is.bytes))
-				return STORE_AGAIN;
-		return -1;
-	}
-	return store_tag(p->set->store, &id, ref_text(&p->ref, name), e);
+	p->is_cached &= is_known;
+	free(p->size);
+	p->size = size_in(buf_str(&m->config));
+	/* Another process may have removed what was there. */
+	if (store_add(p->set->store, buf_str(&m->manifest), &p->id, e))
+		return blobs_are_gone(p->blobs) ? STORE_AGAIN : -1;
+	return store_tag(p->set->store, &p->id, ref_text(&p->ref, name), e);
 }
 
 static void on_put(void *ctx, int outcome, const struct err *e)
 {
 	struct pull *p = ctx;
-	char text[160], name[REF_TEXT_BYTES];
+	char name[REF_TEXT_BYTES];
 	struct err why;
 	if (!worked(p, outcome, e))
 		return;
@@ -635,23 +377,28 @@ static void on_put(void *ctx, int outcome, const struct err *e)
 		err_set(&why, ERR_CONFLICT,
 			"somebody removes the model's blobs while it is "
 			"pulled");
-		fail(p, &why);
+		pull_fail(p, &why);
 		return;
 	}
 	log_info("model pulled model=%s id=%s", ref_text(&p->ref, name),
 		 p->id.hex);
 	if (p->is_cached)
-		snprintf(text, sizeof text, "Using cached model: %s",
-			 p->size ? p->size : "");
+		finish_cached(p);
 	else
-		snprintf(text, sizeof text, "Model pulled successfully");
-	finish(p, 0, text, NULL);
+		finish(p, 0, "Model pulled successfully", NULL);
 }
 
-static void store_model(struct pull *p)
+static void on_blobs(void *ctx, int outcome, const struct err *e)
 {
-	work(p, put_model, on_put);
+	struct pull *p = ctx;
+	if (outcome)
+		pull_fail(p, e);
+	else
+		work(p, put_model, on_put);
 }
+
+static const struct blobs_fns blobs_fns = { .on_progress = on_progress,
+					    .on_end = on_blobs };
 
 /* ---- places, start, stop ---- */
 
@@ -670,10 +417,7 @@ static void on_wait(void *ctx)
 
 static void on_begin(void *ctx)
 {
-	struct pull *p = ctx;
-	timer_fini(&p->timer);
-	timer_init(&p->timer, p->set->registries->loop, on_tick, p);
-	look_up(p);
+	work(ctx, find_local, on_found);
 }
 
 static void begin_waiting(struct pull_set *s)
@@ -691,23 +435,26 @@ static void begin_waiting(struct pull_set *s)
 	}
 }
 
-int pull_start(struct pull_set *s, const struct ref *ref, const char *bearer,
+int pull_start(struct pull_set *s, const struct ref *ref,
+	       const struct pull_source *source, void *src,
 	       const struct pull_fns *fns, void *ctx, struct pull **out,
 	       struct err *e)
 {
-	struct registry *r;
-	if (s->is_stopped)
+	if (s->is_stopped) {
+		source->leave(src);
+		source->free(src);
 		return err_set(e, ERR_UNAVAILABLE, "modeld stops");
-	if (registry_open(s->registries, ref, bearer, &r, e))
-		return -1;
+	}
 	struct pull *p = xcalloc(1, sizeof *p);
 	p->set = s;
 	p->fns = fns;
 	p->ctx = ctx;
 	p->ref = *ref;
-	p->registry = r;
-	buf_init(&p->manifest_text, LIMIT_MANIFEST_BYTES);
-	buf_init(&p->config_text, LIMIT_CONFIG_BLOB_BYTES);
+	p->source = source;
+	p->src = src;
+	p->blobs = blobs_new(&s->downloads, &blobs_fns, p);
+	buf_init(&p->model.manifest, LIMIT_MANIFEST_BYTES);
+	buf_init(&p->model.config, LIMIT_CONFIG_BLOB_BYTES);
 	timer_init(&p->timer, s->registries->loop, on_wait, p);
 	list_push_back(&s->waiting, &p->link);
 	begin_waiting(s);
@@ -753,4 +500,9 @@ void pull_set_stop(struct pull_set *s)
 void pull_set_free(struct pull_set *s)
 {
 	free(s);
+}
+
+struct registry_set *pull_set_registries(const struct pull_set *s)
+{
+	return s->registries;
 }

@@ -157,6 +157,27 @@ static void add_mirrors(struct registry *r)
 	}
 }
 
+static int check_bearer(const char *bearer, struct err *e)
+{
+	for (const char *p = bearer; p && *p; p++)
+		if (*p <= ' ' || *p == 127)
+			return err_set(e, ERR_INVALID,
+				       "the bearer token has characters that "
+				       "no token has");
+	return 0;
+}
+
+static struct registry *registry_new(struct registry_set *all, const char *name,
+				     const char *repository)
+{
+	struct registry *r = xcalloc(1, sizeof *r);
+	r->all = all;
+	r->uses = 1;
+	r->name = xstrdup(name);
+	r->repository = xstrdup(repository);
+	return r;
+}
+
 int registry_open(struct registry_set *all, const struct ref *ref,
 		  const char *bearer, struct registry **out, struct err *e)
 {
@@ -166,25 +187,49 @@ int registry_open(struct registry_set *all, const struct ref *ref,
 		registry_is_plain(ref->registry, all->settings.insecure);
 	auto_free char *text = xasprintf("%s://%s", is_plain ? "http" : "https",
 					 is_hub ? HUB_HOST : ref->registry);
-	if (weburl_parse(str_of(text), &url, e))
+	if (weburl_parse(str_of(text), &url, e) || check_bearer(bearer, e))
 		return -1;
-	for (const char *p = bearer; p && *p; p++)
-		if (*p <= ' ' || *p == 127)
-			return err_set(e, ERR_INVALID,
-				       "the bearer token has characters that "
-				       "no token has");
 	trim_target(&url);
-	struct registry *r = xcalloc(1, sizeof *r);
-	r->all = all;
-	r->uses = 1;
-	r->name = xstrdup(ref->registry);
-	r->repository = xstrdup(ref->repository);
+	struct registry *r = registry_new(all, ref->registry, ref->repository);
+	r->root = xasprintf("/v2/%s/", r->repository);
 	if (is_hub)
 		add_mirrors(r);
 	add(r, &url, r->name, false);
 	add_auth(r, bearer);
 	*out = r;
 	return 0;
+}
+
+int registry_open_url(struct registry_set *all, const struct weburl *url,
+		      const char *bearer, registry_explain_fn explain,
+		      struct registry **out, struct err *e)
+{
+	struct weburl base = *url;
+	char name[WEBURL_HOST_BYTES + 8];
+	if (check_bearer(bearer, e))
+		return -1;
+	trim_target(&base);
+	struct registry *r = registry_new(all, weburl_place(&base, name), "");
+	r->root = xstrdup("/");
+	r->explain = explain;
+	add(r, &base, "", false);
+	add_auth(r, bearer);
+	*out = r;
+	return 0;
+}
+
+void registry_want_push(struct registry *r, char *const *from, size_t n)
+{
+	char *scopes = xasprintf("repository:%s:pull,push", r->repository);
+	r->at = r->n - 1;
+	for (size_t i = 0; i < n; i++) {
+		char *more =
+			xasprintf("%s repository:%s:pull", scopes, from[i]);
+		free(scopes);
+		scopes = more;
+	}
+	auth_want(registry_place(r)->auth, scopes);
+	free(scopes);
 }
 
 struct registry *registry_hold(struct registry *r)
@@ -202,6 +247,7 @@ void registry_release(struct registry *r)
 	free(r->places);
 	free(r->name);
 	free(r->repository);
+	free(r->root);
 	free(r);
 }
 

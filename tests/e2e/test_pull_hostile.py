@@ -186,7 +186,7 @@ def test_a_layer_of_another_length(liar, start, store, change):
     s = liar(lie=lambda h: h.path.endswith(digest(blob)) and not h.send(200, long))
     s.add(m)
     modeld = start(store)
-    fails(modeld, f"{s.host}/ai/x:v1", str(len(blob)), "the manifest says")
+    fails(modeld, f"{s.host}/ai/x:v1", str(len(blob)), "it should have")
     assert not blob_path(store, digest(blob)).exists()
 
 
