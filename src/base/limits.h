@@ -103,10 +103,11 @@
 #define LIMIT_LOAD_BLOBS (LIMIT_LAYERS + 2)
 /* Extended headers of one tar entry: a long name, pax records. */
 #define LIMIT_TAR_HEADER_BYTES (64u << 10)
-/* GGUF metadata: keys, and one string (chat templates are long). */
-#define LIMIT_GGUF_KEYS 65536
+/* GGUF metadata: keys, and one string (chat templates are long). llama.cpp
+ * compares each key and each tensor's name with all before it. */
+#define LIMIT_GGUF_KEYS 8192
 #define LIMIT_GGUF_KEY_BYTES 65535
-#define LIMIT_GGUF_TENSORS 1048576
+#define LIMIT_GGUF_TENSORS 65536
 #define LIMIT_GGUF_STRING_BYTES (4u << 20)
 /* All texts together that are kept; token lists are not. */
 #define LIMIT_GGUF_METADATA_BYTES (8u << 20)

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "model/gguf.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -166,20 +167,22 @@ bool weights_is_embedding(const struct weights *w)
 	       strcmp(value, "false") == 0;
 }
 
-/* Answers for llama.cpp, whose words on these are vague. */
+/* Answers for llama.cpp, whose words on these are vague and whose trust in a
+ * file is large. */
 static int check_file(const char *path, struct err *e)
 {
-	char magic[4];
+	auto_(gguf_file) g = NULL;
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
 		enum err_code code =
 			errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
 		return err_set(e, code, "open %s: %s", path, strerror(errno));
 	}
-	if (read(fd, magic, sizeof magic) != sizeof magic ||
-	    memcmp(magic, "GGUF", sizeof magic) != 0)
-		return err_set(e, ERR_CORRUPT, "%s is not a GGUF file", path);
-	return 0;
+	if (gguf_read(fd, &g, e) == 0)
+		return 0;
+	if (e->code == ERR_INVALID)
+		e->code = ERR_CORRUPT;
+	return err_wrap(e, "%s", path);
 }
 
 static int check_kind(const struct weights *w, struct err *e)

@@ -7,20 +7,21 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-enum { MAX_DIMENSIONS = 4 };
+/* As llama.cpp has them; a name's end counts there. */
+enum { MAX_DIMENSIONS = 4, TENSOR_NAME_BYTES = 63 };
 
 struct header {
 	struct gguf_reader r;
 	uint64_t alignment;
-	uint64_t tensors_end; /* from the start of the tensor data */
-	struct gguf *out;
+	uint64_t tensors_end; /* of those so far, from the data's start */
+	struct gguf_file *out;
 };
 
 /* ---- the metadata ---- */
 
 static int take_pair(struct header *h, size_t *kept_bytes)
 {
-	struct gguf *g = h->out;
+	struct gguf_file *g = h->out;
 	auto_buf struct buf key, value;
 	uint64_t type;
 	bool is_shown;
@@ -51,7 +52,7 @@ static int by_key(const void *a, const void *b)
 
 static int take_pairs(struct header *h, uint64_t n)
 {
-	struct gguf *g = h->out;
+	struct gguf_file *g = h->out;
 	size_t kept_bytes = 0;
 	g->pairs = arena_alloc(&g->arena, n * sizeof *g->pairs);
 	for (uint64_t i = 0; i < n; i++) {
@@ -70,7 +71,7 @@ static int take_pairs(struct header *h, uint64_t n)
 	return 0;
 }
 
-static const char *find(const struct gguf *g, const char *key)
+static const char *find(const struct gguf_file *g, const char *key)
 {
 	struct model_config_pair want = { key, NULL };
 	const struct model_config_pair *hit =
@@ -80,7 +81,8 @@ static const char *find(const struct gguf *g, const char *key)
 	return hit ? hit->value : NULL;
 }
 
-static bool find_number(const struct gguf *g, const char *key, uint64_t *out)
+static bool find_number(const struct gguf_file *g, const char *key,
+			uint64_t *out)
 {
 	const char *text = find(g, key);
 	return text && str_to_u64(str_of(text), out);
@@ -93,12 +95,14 @@ static bool add(uint64_t *sum, uint64_t more)
 	return !__builtin_add_overflow(*sum, more, sum);
 }
 
-static int take_tensor(struct header *h)
+/* What llama.cpp counts in signed numbers must fit them, and it divides by each
+ * dimension. */
+static int take_dimensions(struct header *h, uint64_t *first,
+			   uint64_t *elements)
 {
-	uint64_t n_dims, type, offset, dim, first = 1, elements = 1;
-	struct gguf_tensor_type t;
-	if (gguf_reader_skip_string(&h->r) ||
-	    gguf_reader_uint(&h->r, 4, &n_dims))
+	uint64_t n_dims, dim;
+	*first = *elements = 1;
+	if (gguf_reader_uint(&h->r, 4, &n_dims))
 		return -1;
 	if (n_dims > MAX_DIMENSIONS)
 		return gguf_reader_invalid(&h->r,
@@ -106,12 +110,26 @@ static int take_tensor(struct header *h)
 	for (uint64_t i = 0; i < n_dims; i++) {
 		if (gguf_reader_uint(&h->r, 8, &dim))
 			return -1;
-		first = i ? first : dim;
-		if (__builtin_mul_overflow(elements, dim, &elements))
+		*first = i ? *first : dim;
+		if (!dim)
+			return gguf_reader_invalid(&h->r, "a tensor is empty");
+		if (__builtin_mul_overflow(*elements, dim, elements) ||
+		    *elements > INT64_MAX)
 			return gguf_reader_invalid(&h->r,
 						   "a tensor is too large");
 	}
-	if (gguf_reader_uint(&h->r, 4, &type) ||
+	return 0;
+}
+
+static int take_tensor(struct header *h)
+{
+	uint64_t type, offset, first, elements;
+	struct gguf_tensor_type t;
+	auto_buf struct buf name;
+	buf_init(&name, TENSOR_NAME_BYTES);
+	if (gguf_reader_string(&h->r, &name) ||
+	    take_dimensions(h, &first, &elements) ||
+	    gguf_reader_uint(&h->r, 4, &type) ||
 	    gguf_reader_uint(&h->r, 8, &offset))
 		return -1;
 	t = gguf_types_tensor(type);
@@ -127,7 +145,11 @@ static int take_tensor(struct header *h)
 	    !add(&h->out->tensor_bytes, bytes))
 		return gguf_reader_invalid(
 			&h->r, "a tensor has a wrong shape or place");
-	h->tensors_end = MAX(h->tensors_end, end);
+	/* Writers put them one after the other, and so llama.cpp wants them. */
+	if (offset < h->tensors_end)
+		return gguf_reader_invalid(
+			&h->r, "a tensor lies in another one or before it");
+	h->tensors_end = end;
 	return 0;
 }
 
@@ -158,7 +180,7 @@ static int take_start(struct header *h, uint64_t *n_pairs)
 {
 	char magic[4];
 	uint64_t version;
-	struct gguf *g = h->out;
+	struct gguf_file *g = h->out;
 	if ((h->r.file_bytes - h->r.at) < sizeof magic ||
 	    gguf_reader_bytes(&h->r, magic, sizeof magic) ||
 	    memcmp(magic, "GGUF", 4) != 0)
@@ -188,7 +210,7 @@ static int take_start(struct header *h, uint64_t *n_pairs)
 /* What the metadata says of the file as a whole. */
 static int interpret(struct header *h)
 {
-	struct gguf *g = h->out;
+	struct gguf_file *g = h->out;
 	uint64_t n;
 	const char *architecture = find(g, "general.architecture");
 	g->architecture = architecture ? architecture : "llama";
@@ -215,14 +237,14 @@ static int take_all(struct header *h)
 	return take_tensors(h);
 }
 
-int gguf_read(int fd, struct gguf **out, struct err *e)
+int gguf_read(int fd, struct gguf_file **out, struct err *e)
 {
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, "stat the GGUF file");
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_INVALID, "this is not a regular file");
-	auto_(gguf) g = xcalloc(1, sizeof *g);
+	auto_(gguf_file) g = xcalloc(1, sizeof *g);
 	arena_init(&g->arena);
 	struct header *h = xcalloc(1, sizeof *h);
 	h->r.fd = fd;
@@ -236,7 +258,7 @@ int gguf_read(int fd, struct gguf **out, struct err *e)
 	return result;
 }
 
-void gguf_free(struct gguf *g)
+void gguf_file_free(struct gguf_file *g)
 {
 	if (g)
 		arena_fini(&g->arena);

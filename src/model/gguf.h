@@ -3,13 +3,16 @@
  *
  * The file may be hostile: every length is checked against the file and
  * limits.h before it is believed, and memory follows the bytes really there.
+ * Each tensor's size by its type and shape must lie in the file, at an aligned
+ * place, behind the one before it. modeld-llama asks this of every file before
+ * llama.cpp sees it.
  * Reads with pread(2), so a file cut meanwhile is an error and no SIGBUS.
  * Blocks: tens of milliseconds for the token list of a large vocabulary. */
 #pragma once
 #include "base/arena.h"
 #include "oci/model_config.h"
 
-struct gguf {
+struct gguf_file {
 	struct arena arena; /* owns what the pointers below point to */
 	uint64_t n_tensors;
 	uint64_t elements;	  /* of all tensors: the parameters */
@@ -26,9 +29,9 @@ struct gguf {
 /* The caller frees *out. The offset of fd stays where it is. Fails with
  * ERR_INVALID if this is not a whole and valid GGUF file, ERR_UNSUPPORTED for
  * a version or tensor type that it does not know. */
-must_use int gguf_read(int fd, struct gguf **out, struct err *e);
-void gguf_free(struct gguf *g);
-BASE_AUTO(gguf);
+must_use int gguf_read(int fd, struct gguf_file **out, struct err *e);
+void gguf_file_free(struct gguf_file *g);
+BASE_AUTO(gguf_file);
 
 #define GGUF_TEXT_BYTES 32
 /* "134.52M", "7B", "183"; base 1000. */

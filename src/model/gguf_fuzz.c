@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	struct err e;
-	auto_(gguf) g = NULL;
+	auto_(gguf_file) g = NULL;
 	auto_close int fd = make_fd(p, n);
 	if (gguf_read(fd, &g, &e) && !e.msg[0])
 		abort();

@@ -7,14 +7,14 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-static int read_bytes(const struct buf *b, size_t n, struct gguf **out,
+static int read_bytes(const struct buf *b, size_t n, struct gguf_file **out,
 		      struct err *e)
 {
 	auto_close int fd = make_fd(b->p, n);
 	return gguf_read(fd, out, e);
 }
 
-static const char *value(const struct gguf *g, const char *key)
+static const char *value(const struct gguf_file *g, const char *key)
 {
 	for (size_t i = 0; i < g->n_pairs; i++) {
 		if (strcmp(g->pairs[i].key, key) == 0)
@@ -31,7 +31,7 @@ static void values_become_text_as_docker_model_runner_has_them(void **state)
 {
 	(void)state;
 	struct err e;
-	auto_(gguf) g = NULL;
+	auto_(gguf_file) g = NULL;
 	char text[4096] = "";
 	BUILD(b);
 	make_every_kind(&b);
@@ -59,7 +59,7 @@ static void what_a_person_asks_for_is_found(void **state)
 {
 	(void)state;
 	struct err e;
-	auto_(gguf) g = NULL;
+	auto_(gguf_file) g = NULL;
 	BUILD(b);
 	make_small_model(&b);
 	assert_int_equal(read_bytes(&b, b.n, &g, &e), 0);
@@ -76,7 +76,7 @@ static void long_arrays_are_left_out_and_nested_ones_empty(void **state)
 {
 	(void)state;
 	struct err e;
-	auto_(gguf) g = NULL;
+	auto_(gguf_file) g = NULL;
 	BUILD(b);
 	make_start(&b, 0, 5);
 	make_key(&b, "a50", MAKE_ARRAY);
@@ -109,7 +109,7 @@ static void odd_floats_are_written_as_go_does(void **state)
 {
 	(void)state;
 	struct err e;
-	auto_(gguf) g = NULL;
+	auto_(gguf_file) g = NULL;
 	BUILD(b);
 	make_start(&b, 0, 3);
 	make_key(&b, "nan", MAKE_F32);
@@ -128,7 +128,7 @@ static void a_file_cut_anywhere_is_an_error(void **state)
 {
 	(void)state;
 	struct err e;
-	struct gguf *g;
+	struct gguf_file *g;
 	BUILD(b);
 	make_every_kind(&b);
 	for (size_t n = 0; n < b.n; n++) {
@@ -142,7 +142,7 @@ static void expect_wrong(const struct buf *b, enum err_code code,
 			 const char *words)
 {
 	struct err e;
-	struct gguf *g;
+	struct gguf_file *g;
 	assert_int_equal(read_bytes(b, b->n, &g, &e), -1);
 	assert_int_equal(e.code, code);
 	if (!strstr(e.msg, words))
@@ -162,7 +162,7 @@ static void other_files_and_versions_are_named(void **state)
 	make_bytes(&big_endian, "GGUF\0\0\0\3", 8);
 	expect_wrong(&big_endian, ERR_UNSUPPORTED, "big-endian");
 	struct err e;
-	struct gguf *g;
+	struct gguf_file *g;
 	int fds[2];
 	assert_int_equal(pipe(fds), 0);
 	assert_int_equal(gguf_read(fds[0], &g, &e), -1);
@@ -270,8 +270,8 @@ static void wrong_tensors_are_refused(void **state)
 	expect_wrong(&far, ERR_INVALID, "wrong shape or place");
 	BUILD(huge);
 	make_start(&huge, 2, 0);
-	make_tensor(&huge, "t", UINT64_MAX - 31, 0, 0);
-	make_tensor(&huge, "t", UINT64_MAX, 24, 0);
+	make_tensor(&huge, "t", INT64_MAX - 31, 0, 0);
+	make_tensor(&huge, "t", INT64_MAX, 24, 0);
 	expect_wrong(&huge, ERR_INVALID, "wrong shape");
 	BUILD(dims);
 	make_start(&dims, 1, 0);
@@ -287,6 +287,61 @@ static void wrong_tensors_are_refused(void **state)
 	make_uint(&product, 1ull << 33, 8);
 	make_data(&product, 100);
 	expect_wrong(&product, ERR_INVALID, "too large");
+	BUILD(negative);
+	make_start(&negative, 1, 0);
+	make_tensor(&negative, "t", (uint64_t)INT64_MAX + 1, 24, 0);
+	expect_wrong(&negative, ERR_INVALID, "too large");
+	BUILD(empty);
+	make_start(&empty, 1, 0);
+	make_tensor(&empty, "t", 0, 0, 0);
+	expect_wrong(&empty, ERR_INVALID, "is empty");
+}
+
+static void tensors_that_share_bytes_are_refused(void **state)
+{
+	(void)state;
+	BUILD(same);
+	make_start(&same, 2, 0);
+	make_tensor(&same, "a", 32, 0, 0);
+	make_tensor(&same, "b", 32, 0, 0);
+	make_data(&same, 4096);
+	expect_wrong(&same, ERR_INVALID, "in another one");
+	BUILD(half);
+	make_start(&half, 2, 0);
+	make_tensor(&half, "a", 32, 0, 0);
+	make_tensor(&half, "b", 32, 0, 96);
+	make_data(&half, 4096);
+	expect_wrong(&half, ERR_INVALID, "in another one");
+	BUILD(before);
+	make_start(&before, 2, 0);
+	make_tensor(&before, "a", 32, 0, 128);
+	make_tensor(&before, "b", 32, 0, 0);
+	make_data(&before, 4096);
+	expect_wrong(&before, ERR_INVALID, "before it");
+	struct err e;
+	auto_(gguf_file) g = NULL;
+	BUILD(beside);
+	make_start(&beside, 2, 0);
+	make_tensor(&beside, "a", 32, 0, 0);
+	make_tensor(&beside, "b", 32, 0, 128);
+	make_data(&beside, 256);
+	assert_int_equal(read_bytes(&beside, beside.n, &g, &e), 0);
+}
+
+static void names_of_tensors_are_limited(void **state)
+{
+	(void)state;
+	struct err e;
+	char name[65] = "";
+	for (size_t n = 63; n <= 64; n++) {
+		auto_(gguf_file) g = NULL;
+		memset(name, 'n', n);
+		BUILD(b);
+		make_start(&b, 1, 0);
+		make_tensor(&b, name, 32, 0, 0);
+		make_data(&b, 128);
+		assert_int_equal(read_bytes(&b, b.n, &g, &e), n > 63 ? -1 : 0);
+	}
 }
 
 static void strings_are_limited(void **state)
@@ -295,7 +350,7 @@ static void strings_are_limited(void **state)
 	struct err e;
 	for (size_t n = LIMIT_GGUF_STRING_BYTES;
 	     n <= LIMIT_GGUF_STRING_BYTES + 1; n++) {
-		struct gguf *g = NULL;
+		struct gguf_file *g = NULL;
 		auto_free char *text = xcalloc(1, n + 1);
 		memset(text, 'x', n);
 		BUILD(b);
@@ -303,7 +358,7 @@ static void strings_are_limited(void **state)
 		make_text(&b, "k", text);
 		assert_int_equal(read_bytes(&b, b.n, &g, &e),
 				 n > LIMIT_GGUF_STRING_BYTES ? -1 : 0);
-		gguf_free(g);
+		gguf_file_free(g);
 	}
 }
 
@@ -313,7 +368,7 @@ static void keys_and_all_texts_together_are_limited(void **state)
 	struct err e;
 	for (size_t n = LIMIT_GGUF_KEY_BYTES; n <= LIMIT_GGUF_KEY_BYTES + 1;
 	     n++) {
-		auto_(gguf) g = NULL;
+		auto_(gguf_file) g = NULL;
 		auto_free char *key = xcalloc(1, n + 1);
 		memset(key, 'k', n);
 		BUILD(b);
@@ -325,7 +380,7 @@ static void keys_and_all_texts_together_are_limited(void **state)
 	/* Two texts and their keys of one letter. */
 	for (size_t n = LIMIT_GGUF_METADATA_BYTES / 2 - 1;
 	     n <= LIMIT_GGUF_METADATA_BYTES / 2; n++) {
-		auto_(gguf) g = NULL;
+		auto_(gguf_file) g = NULL;
 		auto_free char *text = xcalloc(1, n + 1);
 		memset(text, 't', n);
 		BUILD(b);
@@ -379,6 +434,8 @@ int main(void)
 		cmocka_unit_test(lying_lengths_cost_nothing),
 		cmocka_unit_test(wrong_values_are_refused),
 		cmocka_unit_test(wrong_tensors_are_refused),
+		cmocka_unit_test(tensors_that_share_bytes_are_refused),
+		cmocka_unit_test(names_of_tensors_are_limited),
 		cmocka_unit_test(strings_are_limited),
 		cmocka_unit_test(keys_and_all_texts_together_are_limited),
 		cmocka_unit_test(numbers_are_shortened_for_people),

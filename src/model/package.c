@@ -133,10 +133,10 @@ static struct shards find_shards(const char *path)
 }
 
 /* Adds a shard: the first tells what the model is, all of them its size. */
-static int add_weights(struct package *p, const char *path, struct gguf **first,
+static int add_weights(struct package *p, const char *path, struct gguf_file **first,
 		       struct err *e)
 {
-	auto_(gguf) g = NULL;
+	auto_(gguf_file) g = NULL;
 	auto_close int fd = -1;
 	if (open_file(path, &fd, e))
 		return -1;
@@ -152,10 +152,10 @@ static int add_weights(struct package *p, const char *path, struct gguf **first,
 }
 
 static int add_all_weights(struct package *p, const char *path,
-			   struct shards shards, struct gguf **out,
+			   struct shards shards, struct gguf_file **out,
 			   struct err *e)
 {
-	auto_(gguf) g = NULL;
+	auto_(gguf_file) g = NULL;
 	if (shards.n == 1 && add_weights(p, path, &g, e))
 		return -1;
 	for (unsigned i = 1; shards.n > 1 && i <= shards.n; i++) {
@@ -187,7 +187,7 @@ static int add_others(struct package *p, const struct package_options *o,
 /* ---- config and manifest ---- */
 
 static int write_config(struct package *p, const struct package_options *o,
-			const struct gguf *g, struct err *e)
+			const struct gguf_file *g, struct err *e)
 {
 	char parameters[GGUF_TEXT_BYTES], size[GGUF_TEXT_BYTES], created[40];
 	const struct manifest *m = &p->manifest;
@@ -250,7 +250,7 @@ static void make_room(struct package *p, size_t n_layers)
 int package_new(const struct package_options *o, struct package **out,
 		struct err *e)
 {
-	auto_(gguf) g = NULL;
+	auto_(gguf_file) g = NULL;
 	auto_(package) p = xcalloc(1, sizeof *p);
 	struct shards shards = find_shards(o->gguf);
 	arena_init(&p->arena);
