@@ -41,6 +41,7 @@ struct transfer {
 	bool is_waiting; /* for on_send to have more */
 	bool has_proxy;
 	bool is_refused; /* by `allows` */
+	bool is_connected;
 	bool has_address;
 	struct netaddr address;
 	char place[WEBURL_HOST_BYTES + 8];
@@ -150,6 +151,7 @@ static int on_ready(void *ctx, char *ip, char *own_ip, int port, int own_port)
 	(void)own_ip;
 	(void)port;
 	(void)own_port;
+	t->is_connected = true;
 	t->has_address = !t->has_proxy && netaddr_parse(ip, &t->address);
 	if (!t->has_proxy && (!t->has_address || !allows(t, &t->address)))
 		return CURL_PREREQFUNC_ABORT;
@@ -245,6 +247,8 @@ static int explain(const struct transfer *t, CURLcode code, struct err *e)
 			       "%s leads to an address inside, where a "
 			       "registry outside may not send us",
 			       t->place);
+	if (code == CURLE_OPERATION_TIMEDOUT && !t->is_connected)
+		code = CURLE_COULDNT_CONNECT;
 	switch ((int)code) {
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
@@ -435,6 +439,9 @@ static void set_request(struct transfer_pool *m, struct transfer *t,
 	SET(PROTOCOLS_STR, "http,https");
 	SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(NOSIGNAL, 1L);
+	/* A look-up that hangs is left to its thread; otherwise the loop would
+	 * wait for it. */
+	SET(QUICK_EXIT, 1L);
 	SET(PATH_AS_IS, 1L);
 	SET(USERAGENT, "modeld/" MODELD_VERSION);
 	set_body(m, t, r);
