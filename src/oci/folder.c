@@ -13,6 +13,22 @@
 
 /* ---- the folder ---- */
 
+static int sync_folder(int at, const char *path)
+{
+	auto_close int fd = openat(at, path[0] ? path : ".",
+				   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -1 : fsync(fd);
+}
+
+/* The name of a new folder is in the one above, which must keep it. */
+static int make_one(int at, const char *path)
+{
+	auto_free char *above = xasprintf("%s/..", path);
+	if (mkdirat(at, path, 0755) == 0)
+		return sync_folder(at, above);
+	return errno == EEXIST ? 0 : -1;
+}
+
 /* Like `mkdir -p`, relative to `at`. */
 static int make_path(int at, const char *dir)
 {
@@ -21,11 +37,11 @@ static int make_path(int at, const char *dir)
 		if (*p != '/')
 			continue;
 		*p = '\0';
-		if (mkdirat(at, path, 0755) < 0 && errno != EEXIST)
+		if (make_one(at, path) < 0)
 			return -1;
 		*p = '/';
 	}
-	return mkdirat(at, path, 0755) < 0 && errno != EEXIST ? -1 : 0;
+	return make_one(at, path);
 }
 
 int folder_open(const char *path, struct folder *out, struct err *e)
@@ -131,9 +147,12 @@ int folder_publish(struct folder *f, int fd, const char *temp, const char *sub,
 		return err_sys(e, "sync %s/%s", f->path, temp);
 	if (renameat(f->fd, temp, f->fd, path) < 0)
 		return err_sys(e, "rename to %s/%s", f->path, path);
-	auto_close int dir = openat(f->fd, sub[0] ? sub : ".",
-				    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0 || fsync(dir) < 0)
+	return folder_sync(f, sub, e);
+}
+
+int folder_sync(struct folder *f, const char *sub, struct err *e)
+{
+	if (sync_folder(f->fd, sub) < 0)
 		return err_sys(e, "sync %s/%s", f->path, sub);
 	return 0;
 }

@@ -42,6 +42,8 @@ must_use int folder_create(struct folder *f, const char *sub, const char *name,
 			   int *fd, struct err *e);
 must_use int folder_publish(struct folder *f, int fd, const char *temp,
 			    const char *sub, const char *name, struct err *e);
+/* What has its name in `sub` keeps it, whoever gave it. */
+must_use int folder_sync(struct folder *f, const char *sub, struct err *e);
 void folder_remove(struct folder *f, const char *path);
 /* With all that is in it. */
 void folder_remove_tree(struct folder *f, const char *sub);

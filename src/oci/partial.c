@@ -304,6 +304,13 @@ int partial_publish(struct partial *p, struct err *e)
 			p->want.hex, p->want.hex, got.hex);
 		return PARTIAL_WRONG;
 	}
+	/* The kernel tells of a page that it could not write once, and then
+	 * takes it for written: another try must not believe it. */
+	if (fsync(p->fd) < 0) {
+		err_sys(e, "sync %s/%s", p->folder->path, p->path);
+		partial_discard(p);
+		return -1;
+	}
 	if (folder_publish(p->folder, p->fd, p->path, STORE_BLOBS, p->want.hex,
 			   e))
 		return -1;

@@ -205,6 +205,17 @@ static void add(struct index *x, const struct manifest *m,
 	index_add(x, id, files, m->n_layers + 1);
 }
 
+/* The names of blobs and folders must last before the index tells of them; the
+ * one who gave them may have been killed before it saw to that. */
+static int sync_names(struct store *s, struct err *e)
+{
+	return folder_sync(&s->folder, STORE_BLOBS, e) ||
+			       folder_sync(&s->folder, "blobs", e) ||
+			       folder_sync(&s->folder, "manifests", e)
+		       ? -1
+		       : 0;
+}
+
 int store_add(struct store *s, struct str manifest, struct digest *out_id,
 	      struct err *e)
 {
@@ -216,12 +227,25 @@ int store_add(struct store *s, struct str manifest, struct digest *out_id,
 	if (manifest_parse(manifest, &m, e) || store_begin(s, &locked, &x, e))
 		return -1;
 	if (index_find(x, &id))
-		return 0;
-	if (check_blobs(s, m, e) || folder_write(&s->folder, STORE_MANIFESTS,
-						 id.digest.hex, manifest, e))
+		return folder_sync(&s->folder, "", e);
+	if (check_blobs(s, m, e) ||
+	    folder_write(&s->folder, STORE_MANIFESTS, id.digest.hex, manifest,
+			 e) ||
+	    sync_names(s, e))
 		return -1;
 	add(x, m, &id.digest);
 	return store_save(s, x, e);
+}
+
+/* What is so already needs no write, and so is no error where none can be. */
+static bool has_tag(struct store *s, const struct ref *id, const char *tag)
+{
+	auto_(index) x = NULL;
+	struct err unused;
+	if (store_index(s, &x, &unused))
+		return false;
+	const struct index_model *m = index_find(x, id);
+	return m && index_has_tag(m, tag);
 }
 
 int store_tag(struct store *s, const struct digest *id, const char *tag,
@@ -230,13 +254,15 @@ int store_tag(struct store *s, const struct digest *id, const char *tag,
 	auto_close int locked = -1;
 	auto_(index) x = NULL;
 	struct ref r = { .kind = REF_ID, .digest = *id };
+	if (s->folder.is_read_only && has_tag(s, &r, tag))
+		return 0;
 	if (store_begin(s, &locked, &x, e))
 		return -1;
 	struct index_model *m = index_find(x, &r);
 	if (!m)
 		return STORE_ABSENT;
 	if (index_has_tag(m, tag))
-		return 0;
+		return folder_sync(&s->folder, "", e);
 	index_tag(x, m, tag);
 	return store_save(s, x, e);
 }
@@ -328,6 +354,8 @@ void store_lease(struct store *s, const struct digest *blobs, size_t n)
 int store_settle(struct store *s, struct err *e)
 {
 	auto_close int locked = -1;
+	if (s->folder.is_read_only)
+		return 0; /* nothing is deleted here */
 	if (folder_make(&s->folder, "", e))
 		return -1;
 	return folder_lock(&s->folder, LOCK_FILE, &locked, e);

@@ -16,7 +16,7 @@
 /* What may stay, sorted. */
 struct keep {
 	struct digest *all; /* owned */
-	size_t n;
+	size_t n, cap;
 };
 
 static int by_hex(const void *a, const void *b)
@@ -27,7 +27,10 @@ static int by_hex(const void *a, const void *b)
 
 static void keep_put(struct keep *k, const struct digest *all, size_t n)
 {
-	k->all = xrealloc(k->all, (k->n + n + 1) * sizeof *k->all);
+	if (k->n + n > k->cap) {
+		k->cap = 2 * (k->n + n);
+		k->all = xrealloc(k->all, k->cap * sizeof *k->all);
+	}
 	if (n)
 		memcpy(k->all + k->n, all, n * sizeof *all);
 	k->n += n;
@@ -139,6 +142,8 @@ static int run(struct store *s, bool all, struct arena *a,
 		keep_put(&w.keep, x->models[i].files, x->models[i].n_files);
 	}
 	keep_sort(&w.keep);
+	/* Who holds the lock writes them: of ours nobody does now. */
+	folder_sweep(store_folder(s), "", all ? -1 : UNFINISHED_AFTER_S);
 	sweep_folder(&w, STORE_BUNDLES);
 	sweep_folder(&w, STORE_MANIFESTS);
 	sweep_folder(&w, STORE_BLOBS);
