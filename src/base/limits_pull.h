@@ -32,6 +32,17 @@
 #define LIMIT_CREDENTIAL_BYTES (64u << 10)
 #define LIMIT_CREDENTIAL_HELPER_MS 30000
 
+/* Hugging Face. An answer of its API (a page has up to 1000 files, some 250
+ * bytes each), one file in it, and its path; pages, and files that a model may
+ * be made of. What it keeps outside of LFS has at most 10 MB. */
+#define LIMIT_HUB_ANSWER_BYTES (4u << 20)
+#define LIMIT_HUB_ENTRY_BYTES 16384
+#define LIMIT_HUB_PATH_BYTES 1024
+#define LIMIT_HUB_PAGES 200
+#define LIMIT_HUB_FILES 20000
+#define LIMIT_HUB_SMALL_BYTES (16u << 20)
+#define LIMIT_HUB_TOKEN_BYTES 1024
+
 /* Pulls at one time, as in Docker Model Runner; layers of one at a time, and
  * connections of one. */
 #define LIMIT_PULLS 2

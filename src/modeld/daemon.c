@@ -13,12 +13,12 @@
 #include "engine/engine_llama.h"
 #include "engine/engine_openai.h"
 #include "engine/tunings.h"
+#include "hub/hub.h"
 #include "io/timer.h"
 #include "io/notify.h"
 #include "modeld/helper.h"
 #include "modeld/rundir.h"
 #include "modeld/ways.h"
-#include "oci/pull.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -49,6 +49,7 @@ struct daemon {
 	struct access access;
 	struct keys *keys; /* owned; in access when the options name a file */
 	struct registry_set *registries;
+	struct hub *hub;
 	struct api api;
 };
 
@@ -161,8 +162,34 @@ static struct registry_settings registry_settings(const struct options *o)
 					   .mirrors = o->mirrors };
 }
 
+/* Where the programs of Hugging Face keep the user's token. */
+static char *token_file(const struct options *o)
+{
+	const char *home = getenv("HF_HOME");
+	if (o->hf_token_file)
+		return xstrdup(o->hf_token_file);
+	if (home && home[0])
+		return xasprintf("%s/token", home);
+	home = getenv("HOME");
+	return home ? xasprintf("%s/.cache/huggingface/token", home) : NULL;
+}
+
+static void set_hub(struct daemon *d, const struct options *o)
+{
+	auto_free char *file = token_file(o);
+	const struct hub_settings s = { .endpoint = o->hf_endpoint,
+					.token = getenv("HF_TOKEN"),
+					.token_file = file };
+	if (d->hub)
+		hub_change(d->hub, &s);
+	else
+		d->hub = hub_new(&s);
+	d->api.hub = d->hub;
+}
+
 static void open_pulls(struct daemon *d)
 {
+	set_hub(d, d->options);
 	struct registry_settings s = registry_settings(d->options);
 	d->registries = registry_set_new(&d->loop, &s);
 	d->api.pulls = pull_set_new(d->registries, d->api.store);
@@ -287,6 +314,7 @@ static void on_reload(uv_signal_t *signal, int number)
 	apply(d);
 	struct registry_settings s = registry_settings(&fresh);
 	registry_set_change(d->registries, &s);
+	set_hub(d, &fresh);
 	engine_llama_set_keep_alive(d->llama, fresh.keep_alive_ms);
 	log_info("settings read again");
 }
@@ -356,6 +384,7 @@ static void stop(struct daemon *d)
 	if (d->api.pulls)
 		pull_set_stop(d->api.pulls);
 	registry_set_free(d->registries);
+	hub_free(d->hub);
 	helper_free(d->helper);
 	gates_fini(&d->gates);
 	ways_fini(&d->ways);

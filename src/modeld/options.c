@@ -264,6 +264,8 @@ void options_fini(struct options *o)
 	free(o->registry);
 	free(o->insecure);
 	free(o->mirrors);
+	free(o->hf_endpoint);
+	free(o->hf_token_file);
 	free(o->config);
 	json_decref(o->engines);
 	*o = (struct options){ .ready_fd = -1 };

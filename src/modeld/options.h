@@ -27,6 +27,8 @@ struct options {
 	char *registry;	       /* owned; for names that have none, or NULL */
 	char *insecure;	       /* owned; as in INSECURE_REGISTRY, or NULL */
 	char *mirrors;	       /* owned; URLs, comma-separated, or NULL */
+	char *hf_endpoint;     /* owned; URL, or NULL */
+	char *hf_token_file;   /* owned, or NULL */
 	int64_t keep_alive_ms; /* < 0: for ever */
 	uint64_t memory_bytes; /* 0: nine tenths of what there is */
 	bool metrics;

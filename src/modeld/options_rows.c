@@ -1,5 +1,6 @@
 #include "modeld/options_rows.h"
 #include "base/limits.h"
+#include "io/weburl.h"
 #include "modeld/options_value.h"
 
 #include <stdio.h>
@@ -103,6 +104,20 @@ static int set_mirrors(struct options *o, const char *text, struct err *e)
 	return replace(&o->mirrors, text);
 }
 
+static int set_hf_endpoint(struct options *o, const char *text, struct err *e)
+{
+	struct weburl url;
+	if (weburl_parse(str_of(text), &url, e))
+		return -1;
+	return replace(&o->hf_endpoint, text);
+}
+
+static int set_hf_token_file(struct options *o, const char *text,
+			     struct err *e)
+{
+	return replace_path(&o->hf_token_file, text, e);
+}
+
 static int set_registry(struct options *o, const char *text, struct err *e)
 {
 	(void)e;
@@ -203,6 +218,11 @@ static const struct options_row rows[] = {
 	    set_insecure, "registries spoken to in plain http"),
 	OPT("registry-mirrors", "LIST", "MODEL_RUNNER_REGISTRY_MIRRORS", true,
 	    set_mirrors, "mirrors of docker.io to ask first: URLs"),
+	OPT("hf-endpoint", "URL", "HF_ENDPOINT", true, set_hf_endpoint,
+	    "where hf.co/... comes from (https://huggingface.co)"),
+	OPT("hf-token-file", "FILE", "HF_TOKEN_PATH", true, set_hf_token_file,
+	    "token for it, unless HF_TOKEN is set "
+	    "(~/.cache/huggingface/token)"),
 	OPT("metrics", "on|off", NULL, true, set_metrics,
 	    "serve GET /metrics (on; DISABLE_METRICS=1 is off)"),
 	OPT("log-level", "LEVEL", "LOG_LEVEL", true, set_log_level,

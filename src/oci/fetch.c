@@ -106,13 +106,13 @@ static void refuse(struct fetch *f)
 	if (f->registry->explain)
 		f->registry->explain(
 			&(struct registry_refusal){
+				.registry = f->registry,
 				.place = place,
 				.is_own = weburl_same_origin(&f->at,
 							     &f->place->url),
 				.status = f->status,
 				.code = f->error_code,
 				.message = f->error_message,
-				.body = buf_str(&f->text),
 				.retry_after_ms = f->retry_after_ms },
 			&e);
 	finish(f, -1, &e);

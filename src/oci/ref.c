@@ -222,6 +222,44 @@ static bool parse_id(struct str text, struct ref *out)
 	return true;
 }
 
+static bool is_of_hub(struct str text)
+{
+	ptrdiff_t slash = str_find(text, '/');
+	struct str registry = str_head(text, slash < 0 ? 0 : (size_t)slash);
+	return str_eq_nocase(registry, "hf.co") ||
+	       str_eq_nocase(registry, "huggingface.co");
+}
+
+/* "hf.co/org/repository@REVISION[:tag]" or "...[:tag]@REVISION": a hub has
+ * revisions, and a tag has room for one, but no '@'. */
+static int parse_revision(struct str text, size_t at, struct ref *out,
+			  struct err *e)
+{
+	char name[LIMIT_REFERENCE_BYTES + 16];
+	struct str left = str_head(text, at), tag = STR(DEFAULT_TAG);
+	struct str revision = str_tail(text, at + 1);
+	ptrdiff_t colon = str_find_last(left, ':');
+	if (colon > str_find_last(left, '/')) {
+		tag = str_tail(left, (size_t)colon + 1);
+		left = str_head(left, (size_t)colon);
+	} else if ((colon = str_find(revision, ':')) >= 0) {
+		tag = str_tail(revision, (size_t)colon + 1);
+		revision = str_head(revision, (size_t)colon);
+	}
+	if (!is_tag(revision))
+		return invalid(e, text,
+			       "a revision is a branch, a tag or a commit, of "
+			       "letters, digits, '_', '.' and '-'; of one with "
+			       "other characters give the commit");
+	if (str_eq(revision, "main"))
+		snprintf(name, sizeof name, "%.*s:%.*s", STR_ARG(left),
+			 STR_ARG(tag));
+	else
+		snprintf(name, sizeof name, "%.*s:%.*s--%.*s", STR_ARG(left),
+			 STR_ARG(tag), STR_ARG(revision));
+	return parse_name(str_of(name), NULL, out, e);
+}
+
 int ref_parse(struct str text, const char *default_registry, struct ref *out,
 	      struct err *e)
 {
@@ -240,6 +278,9 @@ int ref_parse(struct str text, const char *default_registry, struct ref *out,
 	ptrdiff_t at = str_find(text, '@');
 	if (at >= 0) {
 		struct err why;
+		if (is_of_hub(text) &&
+		    !str_starts(str_tail(text, (size_t)at + 1), DIGEST_PREFIX))
+			return parse_revision(text, (size_t)at, out, e);
 		if (digest_parse(str_tail(text, (size_t)at + 1), &out->digest,
 				 &why))
 			return invalid(e, text, why.msg);

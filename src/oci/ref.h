@@ -2,6 +2,8 @@
  *
  *   smollm2                  docker.io/ai/smollm2:latest
  *   hf.co/Org/Repo:Q4_K_M    huggingface.co/org/repo:Q4_K_M
+ *   hf.co/Org/Repo@v1.0:Q8   huggingface.co/org/repo:Q8--v1.0, also written
+ *                            hf.co/Org/Repo:Q8@v1.0: of that revision
  *   5a96dbf73cc2             a model id, cut to 12 digits
  *   sha256:<64 hex>, <64 hex>, NAME@sha256:<64 hex>      a model id
  *

@@ -201,17 +201,20 @@ int registry_open(struct registry_set *all, const struct ref *ref,
 }
 
 int registry_open_url(struct registry_set *all, const struct weburl *url,
-		      const char *bearer, registry_explain_fn explain,
-		      struct registry **out, struct err *e)
+		      const char *repository, const char *bearer,
+		      registry_explain_fn explain, struct registry **out,
+		      struct err *e)
 {
 	struct weburl base = *url;
 	char name[WEBURL_HOST_BYTES + 8];
 	if (check_bearer(bearer, e))
 		return -1;
 	trim_target(&base);
-	struct registry *r = registry_new(all, weburl_place(&base, name), "");
+	struct registry *r =
+		registry_new(all, weburl_place(&base, name), repository);
 	r->root = xstrdup("/");
 	r->explain = explain;
+	r->has_bearer = bearer;
 	add(r, &base, "", false);
 	add_auth(r, bearer);
 	*out = r;

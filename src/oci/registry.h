@@ -43,14 +43,14 @@ struct registry_place {
 
 /* What a server says when it refuses; all borrowed for the call. */
 struct registry_refusal {
+	const struct registry *registry;
 	const char *place; /* HOST[:PORT] that answered */
 	bool is_own;	   /* it is the server itself, not where it led us */
 	int status;
 	const char *code, *message; /* X-Error-Code, X-Error-Message; or "" */
-	struct str body;	    /* the first of it */
 	unsigned retry_after_ms;
 };
-/* Sets *e, whose code is set already, to words for a person. */
+/* Changes *e, which is complete, to better words. */
 typedef void (*registry_explain_fn)(const struct registry_refusal *r,
 				    struct err *e);
 
@@ -61,6 +61,7 @@ struct registry {
 	char *repository; /* owned */
 	char *root;	  /* owned; "/v2/REPOSITORY/": all paths begin so */
 	registry_explain_fn explain; /* NULL: it is a registry */
+	bool has_bearer;
 	struct registry_place *places;
 	size_t n;
 	size_t at; /* the place in use: the first that has not failed */
@@ -71,11 +72,11 @@ must_use int registry_open(struct registry_set *all, const struct ref *r,
 			   const char *bearer, struct registry **out,
 			   struct err *e);
 /* A server that is no registry but is asked in the same way: what lies under
- * `url`, without challenges. `bearer` (or NULL) goes to its origin only. Held
- * once. */
+ * `url`, without challenges. `repository` is for messages; `bearer` (or NULL)
+ * goes to the URL's origin only. Held once. */
 must_use int registry_open_url(struct registry_set *all,
-			       const struct weburl *url, const char *bearer,
-			       registry_explain_fn explain,
+			       const struct weburl *url, const char *repository,
+			       const char *bearer, registry_explain_fn explain,
 			       struct registry **out, struct err *e);
 /* For a push: the registry itself, no mirror, and tokens that allow to write
  * here and to read from `n` other repositories. Before the first request. */
