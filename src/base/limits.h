@@ -123,6 +123,12 @@
 #define LIMIT_LOG_LINE_BYTES 2048
 /* One event on a worker's event pipe. */
 #define LIMIT_WORKER_EVENT_BYTES 8192
+/* A model that ends its engine so often in a row rests before the next try, so
+ * long first and twice as long each time; so many are remembered. */
+#define LIMIT_BACKOFF_FREE 2
+#define LIMIT_BACKOFF_MIN_MS 1000
+#define LIMIT_BACKOFF_MS 60000
+#define LIMIT_BACKOFF_MODELS 1000
 /* A loading engine that tells nothing for so long is taken for hung. */
 #define LIMIT_LOAD_SILENCE_MS 300000
 /* SIGTERM, then so long until SIGKILL. */

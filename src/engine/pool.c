@@ -1,6 +1,7 @@
 #include "engine/pool.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "engine/backoff.h"
 #include "engine/worker.h"
 #include "io/timer.h"
 
@@ -24,8 +25,10 @@ struct entry {
 	struct list waiting; /* engine_lease.link */
 	struct list users;   /* engine_lease.link */
 	size_t n_waiting, n_users;
+	size_t n_broken; /* of the users: their answers broke off */
 	uint64_t started_ms;
 	uint64_t idle_since_ms;
+	bool has_answered;
 	bool leaving;	    /* takes no new leases */
 	bool leave_if_idle; /* unloaded while it was busy */
 	bool gone;	    /* freed with its last lease */
@@ -35,6 +38,7 @@ struct pool {
 	struct uv_loop_s *loop;
 	struct pool_config config;
 	struct list entries; /* entry.link */
+	struct backoff backoff;
 	struct timer idle;
 	struct timer
 		admission; /* starts loads from the loop, not from a call */
@@ -119,6 +123,7 @@ struct pool *pool_new(struct uv_loop_s *loop, const struct pool_config *c)
 	p->loop = loop;
 	p->config = *c;
 	list_init(&p->entries);
+	backoff_init(&p->backoff);
 	timer_init(&p->idle, loop, on_idle, p);
 	timer_init(&p->admission, loop, admit, p);
 	return p;
@@ -130,6 +135,7 @@ void pool_free(struct pool *p)
 		return;
 	list_each (it, &p->entries)
 		entry_free(container_of(it, struct entry, link));
+	backoff_fini(&p->backoff);
 	timer_fini(&p->idle);
 	timer_fini(&p->admission);
 	free(p);
@@ -188,11 +194,40 @@ static void fail_waiting(struct entry *en, const struct err *e)
 	}
 }
 
+/* What fails again and again is the model with its settings. */
+static char *backoff_key(char *const argv[])
+{
+	struct buf key;
+	buf_init(&key, SIZE_MAX);
+	for (; *argv; argv++)
+		if (buf_puts(&key, *argv) || buf_put(&key, "\n", 1))
+			break;
+	char *text = str_dup(buf_str(&key));
+	buf_fini(&key);
+	return text;
+}
+
+static void note_failure(struct entry *en, const struct err *e)
+{
+	auto_free char *key = backoff_key(en->argv);
+	if (!en->has_answered)
+		backoff_failed(&en->pool->backoff, key, now_ms(en->pool), e);
+}
+
+static void note_answer(struct entry *en)
+{
+	auto_free char *key = backoff_key(en->argv);
+	en->has_answered = true;
+	backoff_worked(&en->pool->backoff, key);
+}
+
 static void on_gone(void *ctx, const struct err *e)
 {
 	struct entry *en = ctx;
 	struct pool *p = en->pool;
 	bool was_loading = worker_facts(en->worker)->context == 0;
+	if (e->code != ERR_UNAVAILABLE)
+		note_failure(en, e);
 	if (e->code == ERR_UNAVAILABLE && en->leaving)
 		log_info("model unloaded model=%s", en->label);
 	else
@@ -226,6 +261,7 @@ static void start(struct entry *en)
 		return;
 	log_error("engine does not start model=%s error=\"%s\"", en->label,
 		  e.msg);
+	note_failure(en, &e);
 	en->leaving = true;
 	fail_waiting(en, &e);
 	en->gone = true;
@@ -376,8 +412,12 @@ int pool_acquire(struct pool *p, const struct pool_model *m,
 			" MiB may be used for models",
 			m->label, m->bytes >> 20, p->config.budget_bytes >> 20);
 	bool is_new = !en;
-	if (is_new)
+	if (is_new) {
+		auto_free char *key = backoff_key(m->argv);
+		if (backoff_check(&p->backoff, key, now_ms(p), e))
+			return -1;
 		en = entry_new(p, m);
+	}
 	lease->holder = en;
 	list_push_back(&en->waiting, &lease->link);
 	en->n_waiting++;
@@ -400,6 +440,11 @@ void pool_release(struct pool *p, struct engine_lease *lease)
 		en->n_waiting--;
 	else
 		en->n_users--;
+	/* Which of them broke off does not matter. */
+	if (!was_waiting && en->n_broken)
+		en->n_broken--;
+	else if (!was_waiting && !en->has_answered)
+		note_answer(en);
 	if (en->gone) {
 		free_if_done(en);
 		return;
@@ -416,6 +461,7 @@ bool pool_broke(struct engine_lease *lease, struct err *e)
 	struct entry *en = lease->holder;
 	bool refused = e->code == ERR_REFUSED;
 	bool is_dead = worker_explain(en->worker, e);
+	en->n_broken++;
 	/* Its sockets close one after the other before the kernel tells that it
 	 * is dead: one that takes no connections is as good as dead. */
 	en->leaving |= refused || is_dead;

@@ -5,7 +5,8 @@
  * is set against the budget: only as many idle models leave as must, least
  * recently used first, and none in vain; if too many are busy the load waits
  * for them, while smaller ones behind it go on; what can never fit is refused
- * at once with both numbers. */
+ * at once with both numbers. A model that fails again and again rests in
+ * between (backoff.h). */
 #pragma once
 #include "engine/engine.h"
 
