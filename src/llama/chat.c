@@ -166,7 +166,7 @@ static int read_choice(const struct params *p, json_t **tools,
 	return 0;
 }
 
-/* A named function is called once, as OpenAI does; -1 is the template's choice. */
+/* A named function is called once, as by OpenAI; -1: as the template likes. */
 static int parallel_calls(const struct generate *g)
 {
 	if (params_has(g->body, "parallel_tool_calls"))
