@@ -124,11 +124,13 @@
 /* One event on a worker's event pipe. */
 #define LIMIT_WORKER_EVENT_BYTES 8192
 /* A model that ends its engine so often in a row rests before the next try, so
- * long first and twice as long each time; so many are remembered. */
+ * long first and twice as long each time; so many are remembered, by so much of
+ * their engines' command lines. */
 #define LIMIT_BACKOFF_FREE 2
 #define LIMIT_BACKOFF_MIN_MS 1000
 #define LIMIT_BACKOFF_MS 60000
 #define LIMIT_BACKOFF_MODELS 1000
+#define LIMIT_BACKOFF_KEY_BYTES (64u << 10)
 /* A loading engine that tells nothing for so long is taken for hung. */
 #define LIMIT_LOAD_SILENCE_MS 300000
 /* SIGTERM, then so long until SIGKILL. */
