@@ -21,6 +21,7 @@ struct api {
 	struct store *store;
 	struct catalog *catalog;
 	struct pull_set *pulls;
+	struct push_set *pushes;
 	struct hub *hub;
 	struct engine_set *engines;
 	struct tunings *tunings; /* of models */

@@ -12,11 +12,28 @@
 		ROUTE(INFER, method, "/engines/{engine}" path, named), \
 		ROUTE(INFER, method, path, general)
 
+/* What a loaded model's process tells of itself. */
+#define LOOK(path)                                            \
+	ROUTE(INSPECT, GET, "/engines" path, infer_look),     \
+		ROUTE(INSPECT, GET, "/engines/{engine}" path, \
+		      infer_look_engine),                     \
+		ROUTE(INSPECT, GET, path, infer_look)
+
 /* clang-format off */
 static const struct route rows[] = {
 	OPENAI(POST, "/v1/chat/completions", infer_general, infer_engine),
 	OPENAI(POST, "/v1/completions",      infer_general, infer_engine),
 	OPENAI(POST, "/v1/embeddings",       infer_general, infer_engine),
+	/* Those with /v1 first: "v1" is no engine. */
+	OPENAI(POST, "/v1/rerank",           infer_general, infer_engine),
+	OPENAI(POST, "/v1/score",            infer_general, infer_engine),
+	OPENAI(POST, "/rerank",              infer_general, infer_engine),
+	OPENAI(POST, "/score",               infer_general, infer_engine),
+	OPENAI(POST, "/tokenize",            infer_general, infer_engine),
+	OPENAI(POST, "/detokenize",          infer_general, infer_engine),
+	OPENAI(POST, "/apply-template",      infer_general, infer_engine),
+	LOOK("/props"),
+	LOOK("/slots"),
 	OPENAI(GET,  "/v1/models",           openai_models, openai_engine_models),
 	OPENAI(GET,  "/v1/models/{name...}", openai_model,  openai_engine_model),
 
@@ -27,6 +44,7 @@ static const struct route rows[] = {
 	ROUTE(MANAGE,  POST,   "/models/verify",        models_verify),
 	ROUTE(MANAGE,  DELETE, "/models/purge",         models_sweep_purge),
 	ROUTE(MANAGE,  POST,   "/models/{name...}/tag", models_tag),
+	ROUTE(MANAGE,  POST,   "/models/{name...}/push", models_push),
 	ROUTE(MANAGE,  POST,   "/models/{name...}/repackage", models_repackage),
 	ROUTE(MANAGE,  POST,   "/models/{name...}",     models_action),
 	ROUTE(MANAGE,  GET,    "/models/{name...}/export", models_export),

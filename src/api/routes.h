@@ -26,6 +26,10 @@ void infer_general(void *app, struct http_exchange *x,
 		   const struct route_match *m);
 void infer_engine(void *app, struct http_exchange *x,
 		  const struct route_match *m);
+void infer_look(void *app, struct http_exchange *x,
+		const struct route_match *m);
+void infer_look_engine(void *app, struct http_exchange *x,
+		       const struct route_match *m);
 
 /* openai.c: OpenAI's view of the models */
 void openai_models(void *app, struct http_exchange *x,
@@ -52,6 +56,8 @@ void models_sweep_prune(void *app, struct http_exchange *x,
 			const struct route_match *m);
 void models_sweep_purge(void *app, struct http_exchange *x,
 			const struct route_match *m);
+void models_push(void *app, struct http_exchange *x,
+		 const struct route_match *m);
 void models_repackage(void *app, struct http_exchange *x,
 		      const struct route_match *m);
 void models_verify(void *app, struct http_exchange *x,

@@ -16,6 +16,7 @@
 #include "hub/hub.h"
 #include "io/timer.h"
 #include "io/notify.h"
+#include "oci/push.h"
 #include "modeld/helper.h"
 #include "modeld/rundir.h"
 #include "modeld/ways.h"
@@ -193,6 +194,7 @@ static void open_pulls(struct daemon *d)
 	struct registry_settings s = registry_settings(d->options);
 	d->registries = registry_set_new(&d->loop, &s);
 	d->api.pulls = pull_set_new(d->registries, d->api.store);
+	d->api.pushes = push_set_new(d->registries, d->api.store);
 }
 
 /* ---- signals ---- */
@@ -225,6 +227,7 @@ static void on_stop(uv_signal_t *signal, int number)
 	helper_follow(d->helper, NULL, 0);
 	journal_end_followers(d->api.journal);
 	pull_set_stop(d->api.pulls);
+	push_set_stop(d->api.pushes);
 	recorder_end_followers(d->api.recorder);
 	http_server_drain(d->api.server);
 	d->drain_until_ms = timer_now_ms(&d->loop) + LIMIT_DRAIN_MS;
@@ -381,8 +384,10 @@ static void stop(struct daemon *d)
 {
 	ways_stop(&d->ways);
 	http_server_free(d->api.server); /* its streams know their listener */
-	if (d->api.pulls)
+	if (d->api.pulls) {
 		pull_set_stop(d->api.pulls);
+		push_set_stop(d->api.pushes);
+	}
 	registry_set_free(d->registries);
 	hub_free(d->hub);
 	helper_free(d->helper);
@@ -398,6 +403,7 @@ static void stop(struct daemon *d)
 	/* What is closed ends here, and jobs, which use the store. */
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	pull_set_free(d->api.pulls);
+	push_set_free(d->api.pushes);
 	journal_free(d->api.journal);
 	recorder_free(d->api.recorder);
 	tunings_free(d->api.tunings);

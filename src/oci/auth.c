@@ -10,6 +10,7 @@
 
 struct auth {
 	struct auth_config config; /* strings owned */
+	char *wanted;		   /* owned; scopes, or NULL */
 	char *field;		   /* owned; NULL: nothing yet */
 	unsigned number;
 	struct challenge challenge; /* being answered */
@@ -69,9 +70,16 @@ void auth_free(struct auth *a)
 	free((char *)a->config.default_registry);
 	free((char *)a->config.repository);
 	free((char *)a->config.bearer);
+	free(a->wanted);
 	free(a->field);
 	free(a->key);
 	free(a);
+}
+
+void auth_want(struct auth *a, const char *scopes)
+{
+	free(a->wanted);
+	a->wanted = xstrdup(scopes);
 }
 
 const char *auth_field(const struct auth *a, unsigned *number)
@@ -244,12 +252,35 @@ static int put_pair(struct buf *b, const char *name, const char *value)
 	       put_escaped(b, value);
 }
 
-static const char *scope_of(const struct auth *a, char *out, size_t n)
+/* Separated by spaces. The caller frees it. */
+static char *scopes_of(const struct auth *a)
 {
-	if (a->challenge.scope[0])
-		return a->challenge.scope;
-	snprintf(out, n, "repository:%s:pull", a->config.repository);
-	return out;
+	struct str rest = str_of(a->challenge.scope), one;
+	auto_free char *own =
+		xasprintf("repository:%s:", a->config.repository);
+	if (!a->wanted)
+		return rest.n ? xstrdup(rest.p) : xasprintf("%spull", own);
+	char *all = xstrdup(a->wanted);
+	while (rest.n && str_split(&rest, ' ', &one)) {
+		/* What is wanted holds all of it, and more. */
+		if (!one.n || str_starts(one, own))
+			continue;
+		char *more = xasprintf("%s %.*s", all, STR_ARG(one));
+		free(all);
+		all = more;
+	}
+	return all;
+}
+
+static int put_scopes(struct buf *form, const char *scopes)
+{
+	struct str rest = str_of(scopes), one;
+	while (rest.n && str_split(&rest, ' ', &one)) {
+		auto_free char *text = str_dup(one);
+		if (put_pair(form, "scope", text))
+			return BUF_FULL;
+	}
+	return 0;
 }
 
 static char *basic(const struct credentials *c)
@@ -265,17 +296,17 @@ static char *basic(const struct credentials *c)
  * refresh token it is a POST (OAuth 2). */
 static void ask_token(struct auth *a)
 {
-	char room[LIMIT_CHALLENGE_BYTES];
 	struct err e;
 	const struct credentials *c = &a->credentials;
-	const char *scope = scope_of(a, room, sizeof room);
+	auto_free char *scopes = scopes_of(a);
 	auto_buf struct buf form;
 	auto_free char *login = c->identity || !c->user ? NULL : basic(c);
 	const char *fields[2];
 	size_t n = 0;
 	buf_init(&form, LIMIT_TARGET_BYTES);
 	int full = put_pair(&form, "service", a->challenge.service) ||
-		   put_pair(&form, "scope", scope);
+		   (c->identity ? put_pair(&form, "scope", scopes)
+				: put_scopes(&form, scopes));
 	struct weburl url = a->at;
 	if (c->identity) {
 		full = full || put_pair(&form, "grant_type", "refresh_token") ||
@@ -313,7 +344,6 @@ static void ask_token(struct auth *a)
 static int begin_token(struct auth *a, struct err *e)
 {
 	const struct credentials *c = &a->credentials;
-	char room[LIMIT_CHALLENGE_BYTES];
 	if (weburl_parse(str_of(a->challenge.realm), &a->at, e))
 		return err_wrap(e, "the token realm of %s", a->config.registry);
 	if (reach_check(a->config.reach, a->config.url, &a->at, e))
@@ -330,10 +360,11 @@ static int begin_token(struct auth *a, struct err *e)
 					c->secret ? c->secret : "",
 					c->identity ? c->identity : "");
 	struct digest id = digest_of(str_of(who));
+	auto_free char *scopes = scopes_of(a);
 	free(a->key);
 	a->key = xasprintf("%s:%u\n%s\n%s\n%s", a->config.url->host,
 			   (unsigned)a->config.url->port, a->challenge.service,
-			   scope_of(a, room, sizeof room), id.hex);
+			   scopes, id.hex);
 	return 0;
 }
 

@@ -33,6 +33,10 @@ struct auth_config {
 struct auth *auth_new(const struct auth_config *config) must_use;
 void auth_free(struct auth *a);
 
+/* Tokens are asked for these scopes too, whatever the challenge says of this
+ * repository; separated by spaces. Before the first request. */
+void auth_want(struct auth *a, const char *scopes);
+
 /* "Authorization: ..." for the registry's own origin, or NULL. Borrowed until
  * auth_answer(). The number tells one from the next. */
 const char *auth_field(const struct auth *a, unsigned *number);
