@@ -50,6 +50,7 @@ struct infer {
 	uint64_t forwarded_ns;
 	unsigned tries;
 	bool asks_again; /* when the proxy is over */
+	bool is_look;	 /* asks about what is in memory, and loads nothing */
 };
 
 static struct caller *caller_of(const struct infer *in)
@@ -356,7 +357,7 @@ static void begin_record(struct infer *in)
 	const struct http_field *origin = head_find(h, "Origin");
 	char id[DIGEST_TEXT_BYTES], caller[CALLER_TEXT_BYTES];
 	struct str path = exchange_target(in->x)->path;
-	if (in->record || is_preload(in->x))
+	if (in->record || in->is_look || is_preload(in->x))
 		return;
 	struct record_facts facts = {
 		.model_id =
@@ -430,8 +431,8 @@ static enum engine_mode mode_of(const char *path)
 		       : ENGINE_COMPLETION;
 }
 
-static void start(struct api *api, struct http_exchange *x,
-		  const struct route_match *m, struct str engine)
+static struct infer *new_infer(struct api *api, struct http_exchange *x,
+			       const struct route_match *m, struct str engine)
 {
 	struct infer *in = xcalloc(1, sizeof *in);
 	in->api = api;
@@ -442,6 +443,13 @@ static void start(struct api *api, struct http_exchange *x,
 	in->key = api_key(x) ? keys_hold(api_key(x)) : NULL;
 	timer_init(&in->silence, api->loop, on_silence, in);
 	exchange_set_fns(x, &waiting_fns, in);
+	return in;
+}
+
+static void start(struct api *api, struct http_exchange *x,
+		  const struct route_match *m, struct str engine)
+{
+	struct infer *in = new_infer(api, x, m, engine);
 	exchange_collect(x, LIMIT_INFER_BODY_BYTES, on_body, in);
 }
 
@@ -458,6 +466,59 @@ void infer_engine(void *app, struct http_exchange *x,
 	struct err e;
 	if (api_find_engine(api, m->params[0], &e))
 		start(api, x, m, m->params[0]);
+	else
+		reply_error(x, &e);
+}
+
+/* ---- what a model's process tells of itself ---- */
+
+static int check_look(struct infer *in, struct err *e)
+{
+	const struct catalog_model *m;
+	struct str name = STR("");
+	struct arena *a = exchange_arena(in->x);
+	if (!url_query_get(exchange_target(in->x)->query, "model", a, &name) ||
+	    !name.n)
+		return err_field(e, "model",
+				 "'model' is required: ?model=NAME");
+	in->model = str_dup(name);
+	int got =
+		catalog_find(in->api->catalog, name, CATALOG_STRICT, a, &m, e);
+	if (got < 0 ||
+	    allowed_check(in->api, in->x, name, got == 0 ? m : NULL, e))
+		return -1;
+	/* What an engine elsewhere has in memory is not known here. */
+	if (got == 0 && !running_find(in->api->engines, &m->id).is_loaded)
+		return err_set(e, ERR_UNAVAILABLE,
+			       "the model is not loaded; `docker model ps` "
+			       "shows those that are");
+	return 0;
+}
+
+static void look(struct api *api, struct http_exchange *x,
+		 const struct route_match *m, struct str engine)
+{
+	struct infer *in = new_infer(api, x, m, engine);
+	struct err e;
+	in->is_look = true;
+	if (check_look(in, &e))
+		fail(in, &e);
+	else
+		ask_engine(in);
+}
+
+void infer_look(void *app, struct http_exchange *x, const struct route_match *m)
+{
+	look(app, x, m, STR(""));
+}
+
+void infer_look_engine(void *app, struct http_exchange *x,
+		       const struct route_match *m)
+{
+	struct api *api = app;
+	struct err e;
+	if (api_find_engine(api, m->params[0], &e))
+		look(api, x, m, m->params[0]);
 	else
 		reply_error(x, &e);
 }

@@ -113,6 +113,17 @@ static void take_inbox(struct batch *b, bool is_idle)
 	pthread_mutex_unlock(&b->mutex);
 }
 
+static void show_slots(struct batch *b)
+{
+	for (int i = 0; i < b->facts.slots; i++) {
+		const struct slot *s = &b->slots[i];
+		atomic_store_explicit(&b->views[i].is_busy, s->task != NULL,
+				      memory_order_relaxed);
+		atomic_store_explicit(&b->views[i].n_cells, s->cells.n,
+				      memory_order_relaxed);
+	}
+}
+
 static void *run(void *arg)
 {
 	struct batch *b = arg;
@@ -121,6 +132,7 @@ static void *run(void *arg)
 		take_inbox(b, is_idle);
 		is_idle = b->facts.is_embedding ? !embed_step(b)
 						: !decode_step(b);
+		show_slots(b);
 		uv_async_send(b->bell);
 	}
 	return NULL;
@@ -229,6 +241,22 @@ size_t batch_running(const struct batch *b)
 	return atomic_load(&((struct batch *)b)->n_running);
 }
 
+bool batch_slot(const struct batch *b, int i, size_t *n_tokens)
+{
+	const struct slot_view *v = &b->views[i];
+	*n_tokens = atomic_load_explicit(&((struct slot_view *)v)->n_cells,
+					 memory_order_relaxed);
+	return atomic_load_explicit(&((struct slot_view *)v)->is_busy,
+				    memory_order_relaxed);
+}
+
+const char *batch_kind(const struct batch_facts *f)
+{
+	return f->is_ranking	 ? "ranking"
+	       : f->is_embedding ? "embedding"
+				 : "text";
+}
+
 const struct batch_facts *batch_facts(const struct batch *b)
 {
 	return &b->facts;
@@ -246,6 +274,7 @@ static void slots_init(struct batch *b)
 {
 	struct llama_model *m = weights_model(b->weights);
 	b->slots = xcalloc((size_t)b->facts.slots, sizeof *b->slots);
+	b->views = xcalloc((size_t)b->facts.slots, sizeof *b->views);
 	for (int i = 0; i < b->facts.slots; i++) {
 		b->slots[i].seq = i;
 		b->slots[i].shared =
@@ -275,10 +304,14 @@ static int context_init(struct batch *b, const struct batch_options *o,
 	pace_init(&b->pace, size.threads);
 	b->is_paced = !ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU);
 	b->facts.is_embedding = size.is_embedding;
+	b->facts.is_ranking =
+		size.is_embedding && p.pooling_type == LLAMA_POOLING_TYPE_RANK;
 	b->max_tokens = (int)p.n_batch;
 	b->max_rows = p.n_outputs_max ? (int)p.n_outputs_max : (int)p.n_batch;
 	b->facts.vector_length =
-		llama_model_n_embd_out(weights_model(o->weights));
+		b->facts.is_ranking
+			? (int)llama_model_n_cls_out(weights_model(o->weights))
+			: llama_model_n_embd_out(weights_model(o->weights));
 	common_shim_memory(b->ctx, &b->facts.memory);
 	b->batch = llama_batch_init(b->max_tokens, 0, 1);
 	return 0;
@@ -356,6 +389,7 @@ void batch_free(struct batch *b)
 		free(b->slots[i].shared);
 	}
 	free(b->slots);
+	free(b->views);
 	if (b->max_tokens)
 		llama_batch_free(b->batch);
 	if (b->ctx)

@@ -32,9 +32,13 @@ struct batch_facts {
 	int slots;
 	int threads;
 	bool is_embedding; /* tasks make vectors, and never tokens */
+	bool is_ranking;   /* and these are scores */
 	int vector_length;
 	struct common_shim_bytes memory;
 };
+
+/* "text", "embedding" or "ranking". */
+const char *batch_kind(const struct batch_facts *f);
 
 must_use int batch_new(struct uv_loop_s *loop, const struct batch_options *o,
 		       struct batch **out, struct err *e);
@@ -108,3 +112,6 @@ struct batch_times batch_times(const struct batch_task *t);
 /* Tasks that were started and have not ended; those that have a place. */
 size_t batch_open(const struct batch *b);
 size_t batch_running(const struct batch *b);
+/* Slot i below batch_facts()->slots: has it a task, and how many tokens' state
+ * does it hold? Not whose, nor which. */
+bool batch_slot(const struct batch *b, int i, size_t *n_tokens);

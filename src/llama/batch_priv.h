@@ -42,9 +42,15 @@ struct slot {
 	struct tokens cells;	  /* the tokens whose state is in memory */
 	struct batch_owner owner; /* of the cells */
 	size_t *shared; /* with each slot: so many first cells are the same */
-	size_t n_new;		  /* tokens of it in the batch being made */
-	int32_t row;		  /* the last of them, if it is all there is */
-	uint64_t used;		  /* order of last use */
+	size_t n_new;	/* tokens of it in the batch being made */
+	int32_t row;	/* the last of them, if it is all there is */
+	uint64_t used;	/* order of last use */
+};
+
+/* What may be known of a slot from outside, as of the last step. */
+struct slot_view {
+	atomic_bool is_busy;
+	atomic_size_t n_cells;
 };
 
 struct out {
@@ -80,6 +86,7 @@ struct batch {
 	bool is_woken;
 	atomic_bool is_stopping;
 	atomic_size_t n_running;
+	struct slot_view *views; /* owned; one for each slot */
 
 	/* The compute thread's. */
 	pthread_t thread;

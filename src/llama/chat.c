@@ -1,5 +1,6 @@
 /* chat.c - POST /v1/chat/completions. */
 #include "llama/generate.h"
+#include "llama/respond.h"
 #include "llama/settings.h"
 
 #include <math.h>
@@ -264,6 +265,48 @@ static int chat_read(struct generate *g, struct err *e)
 	return serve_tokenize(g->serve, common_shim_prompt_text(g->chat),
 			      TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL,
 			      "messages", &g->prompts[0].tokens, e);
+}
+
+/* ---- POST /apply-template ---- */
+
+static int apply_template(struct generate *g, struct str body, struct writer *w,
+			  struct err *e)
+{
+	if (serve_needs_text(g->serve, e) || json_parse(body, &g->body, e))
+		return -1;
+	params_fill(g->body, g->serve->defaults);
+	if (params_parse(g->body, PARAMS_CHAT, &g->params, e) ||
+	    check_messages(g->params.messages, e) ||
+	    check_tools(g->params.tools, e) || render(g, e))
+		return -1;
+	writer_raw(w, STR("{\"prompt\":"));
+	writer_json(w, common_shim_prompt_text(g->chat));
+	writer_raw(w, STR("}"));
+	return 0;
+}
+
+static void on_template_body(void *ctx, struct str body)
+{
+	struct generate *g = ctx;
+	auto_writer struct writer w = WRITER(LIMIT_ANSWER_BYTES);
+	struct err e = { 0 };
+	int failed = apply_template(g, body, &w, &e);
+	common_shim_prompt_free(g->chat);
+	json_decref(g->body);
+	/* The exchange's arena, and so `g`, may end with its answer. */
+	if (failed)
+		respond_error(g->x, &e);
+	else
+		respond_json(g->x, 200, &w);
+}
+
+void chat_apply_template(void *serve, struct http_exchange *x,
+			 const struct route_match *m)
+{
+	struct generate *g = arena_alloc(exchange_arena(x), sizeof *g);
+	(void)m;
+	*g = (struct generate){ .serve = serve, .x = x };
+	exchange_collect(x, LIMIT_INFER_BODY_BYTES, on_template_body, g);
 }
 
 /* ---- the answer's words ---- */

@@ -19,6 +19,7 @@
 struct common_shim_templates {
 	const llama_model *model;
 	common_chat_templates_ptr templates;
+	std::string text; /* made when it is asked for */
 };
 
 struct common_shim_prompt {
@@ -150,6 +151,16 @@ bool common_shim_has_template(const struct common_shim_templates *t)
 	return common_chat_templates_was_explicit(t->templates.get());
 }
 
+struct str common_shim_template_text(const struct common_shim_templates *t)
+try {
+	auto *own = const_cast<common_shim_templates *>(t);
+	if (own->text.empty())
+		own->text = common_chat_templates_source(t->templates.get());
+	return view(own->text);
+} catch (const std::exception &) {
+	return str{ "", 0 };
+}
+
 /* A word trigger that is one token is matched as that token. */
 static void set_triggers(common_shim_prompt &p)
 {
@@ -208,17 +219,6 @@ static void call_at_once(std::string &grammar)
 					       at + std::strlen("until-"));
 	if (end != std::string::npos && grammar.compare(end, 2, "? ") == 0)
 		grammar.erase(at, end + 2 - at);
-}
-
-/* Where one call is asked for: common repeats some formats' rule all the same. */
-static void call_once(std::string &grammar)
-{
-	size_t rule = grammar.find("\ntool-calls ::= ");
-	if (rule == std::string::npos)
-		return;
-	size_t end = std::min(grammar.find('\n', rule + 1), grammar.size());
-	if (grammar[end - 1] == '+')
-		grammar.erase(end - 1, 1);
 }
 
 /* Where one call is asked for; some formats' rule is repeated all the same. */
@@ -292,8 +292,6 @@ static void render(const common_shim_templates &t, const common_shim_ask &ask,
 		throw std::invalid_argument("it knows no tool calls");
 	if (in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
 		call_at_once(p.params.grammar);
-	if (!in.parallel_tool_calls)
-		call_once(p.params.grammar);
 	if (!in.parallel_tool_calls)
 		call_once(p.params.grammar);
 	p.grammar_type = in.json_schema.empty()

@@ -28,6 +28,9 @@ void common_shim_close(struct common_shim_templates *t);
 /* Does the model bring a template of its own? */
 bool common_shim_has_template(const struct common_shim_templates *t);
 
+/* The template in force; borrowed. */
+struct str common_shim_template_text(const struct common_shim_templates *t);
+
 /* A chat to be answered, as JSON texts; NULL where there is none. */
 struct common_shim_ask {
 	const char *messages;

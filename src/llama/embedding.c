@@ -154,7 +154,7 @@ static int read_input(struct embedding *m, size_t i, const json_t *j,
 						    "or arrays of tokens");
 	size_t most = (size_t)batch_facts(m->serve->batch)->context;
 	if (failed)
-		return -1;
+		return err_wrap(e, "input[%zu]", i);
 	m->n_tokens += in->tokens.n;
 	if (in->tokens.n > most) {
 		err_set(e, ERR_CONTEXT,

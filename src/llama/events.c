@@ -105,8 +105,7 @@ void events_ready(struct events *v, const struct batch_facts *f,
 		   "\"threads\":%d,\"kind\":\"%s\",\"sandbox\":\"%s\","
 		   "\"memory\":{\"model\":%llu,\"context\":%llu,"
 		   "\"compute\":%llu}",
-		   f->context, f->slots, f->threads,
-		   f->is_embedding ? "embedding" : "text", sandbox,
+		   f->context, f->slots, f->threads, batch_kind(f), sandbox,
 		   (unsigned long long)f->memory.model,
 		   (unsigned long long)f->memory.context,
 		   (unsigned long long)f->memory.compute);

@@ -378,7 +378,7 @@ static void say_ready(struct program *p)
 		 "threads=%d model_bytes=%llu context_bytes=%llu "
 		 "compute_bytes=%llu sandbox=\"%s\"",
 		 p->o.listen, serve_port(&p->serve),
-		 f->is_embedding ? "embedding" : "text", f->context, f->slots,
+		 batch_kind(f), f->context, f->slots,
 		 f->threads, (unsigned long long)f->memory.model,
 		 (unsigned long long)f->memory.context,
 		 (unsigned long long)f->memory.compute, sandbox);

@@ -11,7 +11,8 @@
  * it. */
 /* clang-format off */
 #define GENERATE (PARAMS_CHAT | PARAMS_COMPLETION)
-#define ALL (GENERATE | PARAMS_EMBEDDING | PARAMS_TOKENIZE | PARAMS_DETOKENIZE)
+#define RANKING (PARAMS_RERANK | PARAMS_SCORE)
+#define ALL (GENERATE | PARAMS_EMBEDDING | PARAMS_TOKENIZE | PARAMS_DETOKENIZE | RANKING)
 TEXT(model,             "model",                 ALL)
 TREE(messages,          "messages",              PARAMS_CHAT, PARAMS_ARRAY)
 TREE(prompt,            "prompt",                PARAMS_COMPLETION, PARAMS_STRING | PARAMS_ARRAY)
@@ -48,7 +49,13 @@ TEXT(suffix,            "suffix",                PARAMS_COMPLETION)
 TREE(input,             "input",                 PARAMS_EMBEDDING, PARAMS_STRING | PARAMS_ARRAY)
 TEXT(encoding_format,   "encoding_format",       PARAMS_EMBEDDING)
 INT(dimensions,         "dimensions",            PARAMS_EMBEDDING, 1, 65536, 0)
-TEXT(user,              "user",                  GENERATE | PARAMS_EMBEDDING)
+TEXT(query,             "query",                 RANKING)
+TREE(documents,         "documents",             RANKING, PARAMS_ARRAY)
+INT(top_n,              "top_n",                 PARAMS_RERANK, 1, INT32_MAX, 0)
+BOOL(return_documents,  "return_documents",      PARAMS_RERANK, false)
+TREE(text_1,            "text_1",                PARAMS_SCORE, PARAMS_STRING | PARAMS_ARRAY)
+TREE(text_2,            "text_2",                PARAMS_SCORE, PARAMS_STRING | PARAMS_ARRAY)
+TEXT(user,              "user",                  GENERATE | PARAMS_EMBEDDING | RANKING)
 TEXT(content,           "content",               PARAMS_TOKENIZE)
 BOOL(add_special,       "add_special",           PARAMS_TOKENIZE, false)
 BOOL(parse_special,     "parse_special",         PARAMS_TOKENIZE, true)
@@ -60,5 +67,6 @@ TREE(tokens,            "tokens",                PARAMS_DETOKENIZE, PARAMS_ARRAY
 #undef TEXT
 #undef TREE
 #undef GENERATE
+#undef RANKING
 #undef ALL
 /* clang-format on */

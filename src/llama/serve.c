@@ -15,6 +15,10 @@ int serve_needs_text(const struct serve *s, struct err *e)
 {
 	if (!batch_facts(s->batch)->is_embedding)
 		return 0;
+	if (batch_facts(s->batch)->is_ranking)
+		return err_field(e, "model",
+				 "this model ranks texts and makes none: it "
+				 "answers on /v1/rerank");
 	return err_field(e, "model",
 			 "this model makes embeddings, not text: it answers on "
 			 "/v1/embeddings");
@@ -22,11 +26,27 @@ int serve_needs_text(const struct serve *s, struct err *e)
 
 int serve_needs_vectors(const struct serve *s, struct err *e)
 {
-	if (batch_facts(s->batch)->is_embedding)
+	const struct batch_facts *f = batch_facts(s->batch);
+	if (f->is_embedding && !f->is_ranking)
 		return 0;
+	if (f->is_ranking)
+		return err_field(e, "model",
+				 "this model ranks texts and makes no "
+				 "embeddings: it answers on /v1/rerank");
 	return err_field(e, "model",
 			 "this model makes text, not embeddings: ask a model "
 			 "made for them, or start it with --pooling mean");
+}
+
+int serve_needs_ranks(const struct serve *s, struct err *e)
+{
+	if (batch_facts(s->batch)->is_ranking)
+		return 0;
+	return err_field(e, "model",
+			 "this model makes %s and cannot rank: ask a model "
+			 "made for that, a reranker",
+			 batch_facts(s->batch)->is_embedding ? "embeddings"
+							     : "text");
 }
 
 int serve_has_room(const struct serve *s, size_t n_tasks, struct err *e)
@@ -216,10 +236,17 @@ static const struct route routes[] = {
 	ROUTE(POST, "/v1/chat/completions", chat_handle),
 	ROUTE(POST, "/v1/completions", completion_handle),
 	ROUTE(POST, "/v1/embeddings", embedding_handle),
+	ROUTE(POST, "/v1/rerank", ranking_rerank),
+	ROUTE(POST, "/rerank", ranking_rerank),
+	ROUTE(POST, "/v1/score", ranking_score),
+	ROUTE(POST, "/score", ranking_score),
 	ROUTE(GET, "/v1/models", models),
 	ROUTE(GET, "/v1/models/{name...}", one_model),
 	ROUTE(POST, "/tokenize", tokenize_handle),
 	ROUTE(POST, "/detokenize", tokenize_undo),
+	ROUTE(POST, "/apply-template", chat_apply_template),
+	ROUTE(GET, "/props", inspect_props),
+	ROUTE(GET, "/slots", inspect_slots),
 	ROUTE(GET, "/health", health),
 	ROUTE(GET, "/metrics", metrics),
 };

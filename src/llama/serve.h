@@ -1,8 +1,8 @@
 /* serve.h - the HTTP side of modeld-llama: its routes and what they share.
  *
- * One struct serve per process. The files chat.c, completion.c, embedding.c
- * and tokenize.c each hold a family of endpoints; what exists is the table in
- * serve.c. */
+ * One struct serve per process. The files chat.c, completion.c, embedding.c,
+ * ranking.c, tokenize.c and inspect.c each hold a family of endpoints; what
+ * exists is the table in serve.c. */
 #pragma once
 #include "base/json.h"
 #include "base/list.h"
@@ -50,6 +50,7 @@ void serve_close(struct serve *s);
 /* -1: the model is of the other kind; says so. */
 must_use int serve_needs_text(const struct serve *s, struct err *e);
 must_use int serve_needs_vectors(const struct serve *s, struct err *e);
+must_use int serve_needs_ranks(const struct serve *s, struct err *e);
 /* -1: too many requests wait. */
 must_use int serve_has_room(const struct serve *s, size_t n_tasks,
 			    struct err *e);
@@ -74,11 +75,21 @@ void serve_on_change(struct serve *s);
 
 void chat_handle(void *serve, struct http_exchange *x,
 		 const struct route_match *m);
+void chat_apply_template(void *serve, struct http_exchange *x,
+			 const struct route_match *m);
 void completion_handle(void *serve, struct http_exchange *x,
 		       const struct route_match *m);
 void embedding_handle(void *serve, struct http_exchange *x,
 		      const struct route_match *m);
+void ranking_rerank(void *serve, struct http_exchange *x,
+		    const struct route_match *m);
+void ranking_score(void *serve, struct http_exchange *x,
+		   const struct route_match *m);
 void tokenize_handle(void *serve, struct http_exchange *x,
 		     const struct route_match *m);
 void tokenize_undo(void *serve, struct http_exchange *x,
+		   const struct route_match *m);
+void inspect_props(void *serve, struct http_exchange *x,
+		   const struct route_match *m);
+void inspect_slots(void *serve, struct http_exchange *x,
 		   const struct route_match *m);

@@ -15,6 +15,10 @@
  * probabilities are asked for, and little memory. */
 #define SPARE_ROWS 32
 
+/* No model has these; products of what a hostile file says stay in 64 bits. */
+#define MOST_HEAD (1u << 20)
+#define MOST_HEADS (1u << 16)
+
 /* State of one token in all layers, as 16-bit numbers. */
 static uint64_t bytes_per_token(const struct weights *w)
 {
@@ -26,7 +30,9 @@ static uint64_t bytes_per_token(const struct weights *w)
 	if (weights_meta(w, "attention.key_length", value, sizeof value) &&
 	    str_to_u64(str_of(value), &given))
 		head = given;
-	return 2 * 2 * head * (uint64_t)MAX(llama_model_n_head_kv(m), 1) *
+	return 2 * 2 * MIN(head, (uint64_t)MOST_HEAD) *
+	       (uint64_t)MIN(MAX(llama_model_n_head_kv(m), 1),
+			     (int32_t)MOST_HEADS) *
 	       (uint64_t)MAX(llama_model_n_layer(m), 1);
 }
 
@@ -51,14 +57,15 @@ static int choose_context(const struct batch_options *o, struct sizing *f,
 		log_info("context chosen tokens=%d trained=%d memory_left=%llu",
 			 f->context, trained, (unsigned long long)left);
 	}
-	if (each * (uint64_t)f->context > left)
-		return err_set(
-			e, ERR_MEMORY,
-			"a context of %d tokens needs %llu bytes, and "
-			"%llu are left: ask for a smaller --ctx-size",
-			f->context,
-			(unsigned long long)(each * (uint64_t)f->context),
-			(unsigned long long)left);
+	uint64_t need;
+	if (__builtin_mul_overflow(each, (uint64_t)f->context, &need))
+		need = UINT64_MAX;
+	if (need > left)
+		return err_set(e, ERR_MEMORY,
+			       "a context of %d tokens needs %llu bytes, and "
+			       "%llu are left: ask for a smaller --ctx-size",
+			       f->context, (unsigned long long)need,
+			       (unsigned long long)left);
 	return 0;
 }
 
@@ -73,12 +80,16 @@ static int choose_pooling(const struct batch_options *o, const struct sizing *f,
 	bool has =
 		weights_meta(o->weights, "pooling_type", value, sizeof value) &&
 		strcmp(value, "0") != 0;
-	if (o->pooling < 0 && !has)
-		p->pooling_type = LLAMA_POOLING_TYPE_MEAN;
-	if (o->pooling < 0 && has && strcmp(value, "4") == 0)
+	bool can_rank = has && strcmp(value, "4") == 0;
+	if (o->pooling < 0)
+		p->pooling_type = can_rank ? LLAMA_POOLING_TYPE_RANK
+				  : has	   ? LLAMA_POOLING_TYPE_UNSPECIFIED
+					   : LLAMA_POOLING_TYPE_MEAN;
+	/* llama.cpp would give numbers that mean nothing. */
+	if (p->pooling_type == LLAMA_POOLING_TYPE_RANK && !can_rank)
 		return err_set(e, ERR_UNSUPPORTED,
-			       "this is a model for ranking, which is not "
-			       "supported yet");
+			       "this model has no head for ranking: leave out "
+			       "--pooling rank");
 	return 0;
 }
 

@@ -10,7 +10,9 @@ import signal
 import socket
 import subprocess
 
+import gguf
 import httpx
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -115,6 +117,77 @@ def launch(tmp_path_factory, model, *args, **kw):
     if not LLAMA.exists() or (model in (TEXT_GGUF, EMBED_GGUF) and not model.exists()):
         pytest.fail(f"{LLAMA} or {model} is missing: run `make test`, which brings it")
     return Llama(tmp_path_factory.mktemp("llama"), model, *args, **kw)
+
+
+def bert_states(path, ids):
+    """BERT's forward pass in numpy, from the weights in the GGUF file: a row a token."""
+    t = {x.name: np.array(x.data, dtype=np.float32)
+         for x in gguf.GGUFReader(path).tensors}
+
+    def norm(x, name):
+        x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-12)
+        return x * t[name + ".weight"] + t[name + ".bias"]
+
+    def linear(x, name):
+        return x @ t[name + ".weight"].T + t[name + ".bias"]
+
+    def heads(x):
+        return x.reshape(len(x), 12, 32).transpose(1, 0, 2)
+
+    def gelu(x):
+        return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))
+
+    x = norm(t["token_embd.weight"][ids] + t["position_embd.weight"][:len(ids)]
+             + t["token_types.weight"][0], "token_embd_norm")
+    for i in range(6):
+        b = f"blk.{i}."
+        q, k, v = (heads(linear(x, b + "attn_" + n)) for n in "qkv")
+        s = q @ k.transpose(0, 2, 1) / np.sqrt(32)
+        s = np.exp(s - s.max(-1, keepdims=True))
+        a = (s / s.sum(-1, keepdims=True)) @ v
+        a = a.transpose(1, 0, 2).reshape(len(x), 384)
+        x = norm(x + linear(a, b + "attn_output"), b + "attn_output_norm")
+        x = norm(x + linear(gelu(linear(x, b + "ffn_up")), b + "ffn_down"),
+                 b + "layer_output_norm")
+    return x
+
+
+def make_ranker(path):
+    """all-MiniLM-L6-v2 with a head for ranking, of fixed random weights: a real BERT, and an
+    order that only numpy can tell beforehand."""
+    source = gguf.GGUFReader(EMBED_GGUF)
+    out = gguf.GGUFWriter(path, "bert")
+    for name, field in source.fields.items():
+        if name.startswith("GGUF.") or name in ("general.architecture", "bert.pooling_type"):
+            continue
+        kind, sub = field.types[0], field.types[-1] if len(field.types) > 1 else None
+        out.add_key_value(name, field.contents(), kind, sub)
+    out.add_pooling_type(gguf.PoolingType.RANK)
+    for t in source.tensors:
+        out.add_tensor(t.name, np.array(t.data), raw_dtype=t.tensor_type)
+    random = np.random.default_rng(7)
+    for name, shape in (("cls.weight", (384, 384)), ("cls.bias", (384,)),
+                        ("cls.output.weight", (1, 384)), ("cls.output.bias", (1,))):
+        out.add_tensor(name, random.normal(0, 0.2, shape).astype(np.float32))
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+
+
+@pytest.fixture(scope="session")
+def ranker_gguf(tmp_path_factory):
+    path = tmp_path_factory.mktemp("ranker") / "ranker.gguf"
+    make_ranker(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ranker(tmp_path_factory, ranker_gguf):
+    m = launch(tmp_path_factory, ranker_gguf, "--alias", "ranker")
+    yield m
+    m.stop()
 
 
 @pytest.fixture(scope="session")

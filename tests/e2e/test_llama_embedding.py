@@ -4,11 +4,10 @@ import base64
 import concurrent.futures
 import struct
 
-import gguf
 import numpy as np
 import pytest
 
-from llama_fixtures import EMBED_GGUF, TEXT_GGUF, embedder, spawn  # noqa: F401
+from llama_fixtures import EMBED_GGUF, TEXT_GGUF, bert_states, embedder, spawn  # noqa: F401
 
 CAT = "A cat sits on the mat."
 KITTEN = "A kitten rests on a rug."
@@ -29,37 +28,7 @@ def error(r, param, code=None):
 
 
 def reference(ids):
-    """BERT's forward pass in numpy, from the weights in the GGUF file."""
-    t = {x.name: np.array(x.data, dtype=np.float32)
-         for x in gguf.GGUFReader(EMBED_GGUF).tensors}
-
-    def norm(x, name):
-        x = x - x.mean(-1, keepdims=True)
-        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-12)
-        return x * t[name + ".weight"] + t[name + ".bias"]
-
-    def linear(x, name):
-        return x @ t[name + ".weight"].T + t[name + ".bias"]
-
-    def heads(x):
-        return x.reshape(len(x), 12, 32).transpose(1, 0, 2)
-
-    def gelu(x):
-        return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3)))
-
-    x = norm(t["token_embd.weight"][ids] + t["position_embd.weight"][:len(ids)]
-             + t["token_types.weight"][0], "token_embd_norm")
-    for i in range(6):
-        b = f"blk.{i}."
-        q, k, v = (heads(linear(x, b + "attn_" + n)) for n in "qkv")
-        s = q @ k.transpose(0, 2, 1) / np.sqrt(32)
-        s = np.exp(s - s.max(-1, keepdims=True))
-        a = (s / s.sum(-1, keepdims=True)) @ v
-        a = a.transpose(1, 0, 2).reshape(len(x), 384)
-        x = norm(x + linear(a, b + "attn_output"), b + "attn_output_norm")
-        x = norm(x + linear(gelu(linear(x, b + "ffn_up")), b + "ffn_down"),
-                 b + "layer_output_norm")
-    v = x.mean(0)
+    v = bert_states(EMBED_GGUF, ids).mean(0)
     return v / np.linalg.norm(v)
 
 

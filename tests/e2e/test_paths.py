@@ -131,11 +131,14 @@ def test_every_route_answers_on_tcp_and_socket(modeld):
         "/models", f"/models/{TEXT}", "/engines/v1/models", "/engines/llama.cpp/v1/models",
         "/v1/models", f"/v1/models/{TEXT}", f"/engines/v1/models/{TEXT}",
         f"/engines/llama.cpp/v1/models/{TEXT}", "/engines/status", "/engines/ps",
-        "/engines/df")]
+        "/engines/df", "/engines/_configure")]
     for form in ("", "/engines", "/engines/llama.cpp"):
         rows += [("POST", f"{form}/v1/{p}") for p in
-                 ("chat/completions", "completions", "embeddings")]
-    rows += [("POST", "/engines/unload"), ("POST", f"/models/{TEXT}/tag")]
+                 ("chat/completions", "completions", "embeddings", "rerank", "score")]
+        rows += [("POST", f"{form}/{p}") for p in
+                 ("rerank", "score", "tokenize", "detokenize", "apply-template")]
+    rows += [("POST", "/engines/unload"), ("POST", "/engines/_configure"),
+             ("POST", "/engines/llama.cpp/_configure"), ("POST", f"/models/{TEXT}/tag")]
     for client in (modeld.http, socket):
         for method, path in rows:
             r = client.request(method, path)
