@@ -6,7 +6,7 @@
 
 cache=${MODELD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/modeld}
 # shellcheck disable=SC2034 # what those who source this say when a step fails
-offline='check the network, and the registry that npm or pip is set up with; then run the same command again'
+offline='check the network, and the registry that npm, pip, mvn or apt is set up with; then run the same command again'
 
 # What is made here is there when the stamp beside it says of what.
 is_stamped()

@@ -255,9 +255,12 @@ def test_one_call_is_made_where_one_is_asked_for(caller, ask):
     """By itself the small model goes on with calls to its limit."""
     question = [{"role": "user", "content": "How is the weather in Paris for 3 days?"}]
     many = {"tool_choice": "required", "parallel_tool_calls": True}
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {
+        "type": "object", "required": ["city", "days"], "properties": {
+            "city": {"enum": ["Paris", "Rome"]}, "days": {"type": "integer"}}}}}
 
     def calls(**ask):
-        r = caller.post(CHAT, messages=question, tools=[WEATHER], temperature=0, max_tokens=120,
+        r = caller.post(CHAT, messages=question, tools=[tool], temperature=0, max_tokens=120,
                         **ask).json()
         return r["choices"][0]["finish_reason"], r["choices"][0]["message"]["tool_calls"]
     finish, (call,) = calls(**ask)

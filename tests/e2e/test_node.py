@@ -1,22 +1,20 @@
-"""The official Node SDK; its tests are node/sdk.test.mjs."""
+"""Clients for Node.js: OpenAI's SDK, LangChain and the Vercel AI SDK, each tested by a file in
+node/."""
 
-import os
 import pathlib
 import shutil
-import subprocess
 
 import pytest
 
-from conftest import EMBED, TEXT
+from clients_fixtures import clients  # noqa: F401
+from conftest import TEXT
 
 HERE = pathlib.Path(__file__).parent / "node"
 
 
-def test_the_node_sdk(modeld):
+@pytest.mark.parametrize("client", ["sdk", "langchain", "ai"])
+def test_a_client_for_node(clients, client):  # noqa: F811
     if not shutil.which("node") or not (HERE / "node_modules").exists():
-        pytest.skip("node or its packages are missing: `make test` installs them")
-    r = subprocess.run(["node", "--test", "sdk.test.mjs"], cwd=HERE, capture_output=True,
-                       text=True, timeout=300,
-                       env={**os.environ, "MODELD_URL": modeld.url, "TEXT_MODEL": TEXT,
-                            "EMBED_MODEL": EMBED})
-    assert r.returncode == 0, r.stdout + r.stderr
+        pytest.fail("node or its packages are missing: `make test` installs them")
+    clients.run("node", "--test", f"{client}.test.mjs", cwd=HERE,
+                env={**clients.env, "TEXT_MODEL": TEXT})

@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import json
 import struct
 
 import httpx
 import openai
 import pytest
 
+from clients_fixtures import clients  # noqa: F401
 from conftest import EMBED, TEXT, eventually
 
 PATHS = ["/engines/v1", "/engines/llama.cpp/v1", "/v1"]
@@ -64,6 +66,33 @@ def test_a_completion_is_continued(client):
         model=TEXT, prompt="One, two, three,", max_tokens=6, temperature=0, stream=True)
         if c.choices)
     assert streamed == r.choices[0].text
+
+
+WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {
+    "type": "object", "required": ["city", "days"],
+    "properties": {"city": {"enum": ["Paris", "Rome"]}, "days": {"type": "integer"}}}}}
+
+
+@pytest.mark.parametrize("choice", [
+    "required", {"type": "function", "function": {"name": "get_weather"}}])
+def test_a_tool_is_called_and_its_result_answered(clients, choice):  # noqa: F811
+    client = openai.OpenAI(base_url=clients.url, api_key="x", max_retries=0)
+    question = {"role": "user", "content": "How is the weather in Paris for 3 days?"}
+    ask = dict(model=clients.chat, messages=[question], tools=[WEATHER], tool_choice=choice,
+               parallel_tool_calls=False, temperature=0, max_tokens=60)
+    message = client.chat.completions.create(**ask).choices[0].message
+    with client.chat.completions.stream(**ask) as stream:
+        streamed = stream.get_final_completion().choices[0]
+    for got in (message, streamed.message):
+        (call,) = got.tool_calls
+        assert call.id and call.function.name == "get_weather"
+        assert isinstance(json.loads(call.function.arguments)["days"], int)
+    assert streamed.finish_reason == "tool_calls"
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "Sunny."}
+    answer = client.chat.completions.create(
+        model=clients.chat, messages=[question, message.to_dict(), result], tools=[WEATHER],
+        tool_choice="none", max_tokens=10).choices[0].message
+    assert answer.content and not answer.tool_calls
 
 
 def cosine(a, b):

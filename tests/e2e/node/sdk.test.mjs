@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import OpenAI from "openai";
 
-const { MODELD_URL, TEXT_MODEL: model, EMBED_MODEL } = process.env;
+const { MODELD_URL, TEXT_MODEL: model, TOOLS_MODEL, EMBED_MODEL } = process.env;
 const messages = [{ role: "user", content: "Say hello." }];
 
 for (const path of ["/engines/v1", "/engines/llama.cpp/v1", "/v1"]) {
@@ -50,6 +50,28 @@ for (const path of ["/engines/v1", "/engines/llama.cpp/v1", "/v1"]) {
       (e) => e instanceof OpenAI.BadRequestError && e.param === "temperature");
   });
 }
+
+test("a tool is called with arguments, streamed and not", async () => {
+  const client = new OpenAI({ baseURL: `${MODELD_URL}/v1`, apiKey: "x", maxRetries: 0 });
+  const name = "get_weather";
+  const parameters = {
+    type: "object", required: ["city", "days"],
+    properties: { city: { enum: ["Paris", "Rome"] }, days: { type: "integer" } },
+  };
+  const ask = {
+    model: TOOLS_MODEL, temperature: 0, max_tokens: 60,
+    messages: [{ role: "user", content: "How is the weather in Paris for 3 days?" }],
+    tools: [{ type: "function", function: { name, parameters } }],
+    tool_choice: { type: "function", function: { name } },
+  };
+  const whole = await client.chat.completions.create(ask);
+  const streamed = await client.chat.completions.stream(ask).finalChatCompletion();
+  for (const done of [whole, streamed]) {
+    const [call, ...others] = done.choices[0].message.tool_calls;
+    assert.deepEqual([call.function.name, others], [name, []]);
+    assert.equal(typeof JSON.parse(call.function.arguments).days, "number");
+  }
+});
 
 test("a stream that is aborted ends, and the next request works", async () => {
   const client = new OpenAI({ baseURL: `${MODELD_URL}/v1`, apiKey: "x", maxRetries: 0 });
