@@ -5,10 +5,10 @@
  * Every blob is checked against the digest in its name before it gets that
  * name; the model appears in the index, without tags, only when all is right.
  * A load that fails or is given up leaves at most whole, verified blobs. What
- * came is leased until the load is freed, so that nobody in this process
- * removes it before the model has it. One thread at a time per load; all but
- * load_new() blocks on the disk (the piece that ends a blob waits until it is
- * synced): call it from a job. */
+ * came is leased until the load is freed, so that nobody removes it before the
+ * model has it. One thread at a time per load; all but load_new() blocks on the
+ * disk (the piece that ends a blob waits until it is synced): call it from a
+ * job. */
 #pragma once
 #include "oci/store.h"
 

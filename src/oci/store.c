@@ -55,7 +55,7 @@ static int prepare(struct store *s, struct err *e)
 int store_open(const char *dir, struct store **out, struct err *e)
 {
 	auto_(store) s = xcalloc(1, sizeof *s);
-	lease_set_init(&s->leases);
+	lease_set_init(&s->leases, &s->folder);
 	if (folder_open(dir, &s->folder, e) ||
 	    (!s->folder.is_read_only && prepare(s, e)))
 		return err_wrap(e, "model store");
@@ -67,8 +67,8 @@ void store_free(struct store *s)
 {
 	if (!s)
 		return;
-	folder_close(&s->folder);
 	lease_set_fini(&s->leases);
+	folder_close(&s->folder);
 	free(s);
 }
 
@@ -216,6 +216,19 @@ static int sync_names(struct store *s, struct err *e)
 		       : 0;
 }
 
+/* Also of a model that the index has: another program may have brought that
+ * back from before its deletion. */
+static int put_manifest(struct store *s, const struct digest *id,
+			struct str manifest, struct err *e)
+{
+	auto_buf struct buf there;
+	struct err unused;
+	buf_init(&there, LIMIT_MANIFEST_BYTES);
+	if (store_read_manifest(s, id, &there, &unused) == 0)
+		return folder_sync(&s->folder, STORE_MANIFESTS, e);
+	return folder_write(&s->folder, STORE_MANIFESTS, id->hex, manifest, e);
+}
+
 int store_add(struct store *s, struct str manifest, struct digest *out_id,
 	      struct err *e)
 {
@@ -226,13 +239,11 @@ int store_add(struct store *s, struct str manifest, struct digest *out_id,
 	*out_id = id.digest;
 	if (manifest_parse(manifest, &m, e) || store_begin(s, &locked, &x, e))
 		return -1;
-	if (index_find(x, &id))
-		return folder_sync(&s->folder, "", e);
-	if (check_blobs(s, m, e) ||
-	    folder_write(&s->folder, STORE_MANIFESTS, id.digest.hex, manifest,
-			 e) ||
+	if (check_blobs(s, m, e) || put_manifest(s, &id.digest, manifest, e) ||
 	    sync_names(s, e))
 		return -1;
+	if (index_find(x, &id))
+		return folder_sync(&s->folder, "", e);
 	add(x, m, &id.digest);
 	return store_save(s, x, e);
 }

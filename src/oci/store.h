@@ -79,7 +79,7 @@ must_use int store_delete(struct store *s, const struct ref *ref,
 
 /* ---- pulls ---- */
 
-/* Nobody in this process removes these blobs until they are given back, which
+/* Nobody removes these blobs, in no process, until they are given back, which
  * may remove them: from a job. See lease.h. */
 void store_lease(struct store *s, const struct digest *blobs, size_t n);
 void store_release(struct store *s, const struct digest *blobs, size_t n);

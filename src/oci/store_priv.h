@@ -15,6 +15,6 @@ struct folder *store_folder(struct store *s);
 must_use int store_begin(struct store *s, int *locked, struct index **x,
 			 struct err *e);
 must_use int store_save(struct store *s, const struct index *x, struct err *e);
-/* Does somebody in this process count on this blob? It is then removed, if no
- * model has it, when that one is done. */
+/* Does somebody count on this blob? One in this process then removes it, if no
+ * model has it, when it is done. */
 bool store_is_leased(struct store *s, const struct digest *d);

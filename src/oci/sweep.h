@@ -1,9 +1,7 @@
 /* sweep.h - what a store holds beyond its models: found, and removed.
  *
  * All of it blocks: for jobs. Safe beside pulls, loads and other processes:
- * what this process leases stays, and so does what another is working on. A
- * load in another process that loses a blob to it fails in words, and may be
- * repeated. */
+ * what anybody leases stays, and so does what another is working on. */
 #pragma once
 #include "oci/store.h"
 

@@ -129,6 +129,75 @@ static void what_is_being_fetched_stays(void **state)
 	close(fd);
 }
 
+/* Another open store is to this one as another process is. */
+static void what_another_process_counts_on_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+	struct arena a;
+	struct store_removed removed;
+	struct ref r = { .kind = REF_ID };
+	auto_(store) other = NULL;
+	struct digest leased = put(f, "leased"),
+		      layer = digest_of(STR("layer"));
+	r.digest = add(f, "config", "layer", NULL);
+	assert_int_equal(store_open(f->dir, &other, &e), 0);
+	store_lease(other, &leased, 1);
+	store_lease(other, &layer, 1);
+	store_lease(other, &layer, 1);
+	store_release(other, &layer, 1);
+	arena_init(&a);
+	assert_int_equal(
+		store_delete(f->store, &r, "x", false, &a, &removed, &e), 0);
+	arena_fini(&a);
+	prune(f, false);
+	assert_true(has_blob(f, &leased) && has_blob(f, &layer));
+	/* It goes with the one who held it, also when that one is killed. */
+	store_release(other, &leased, 1);
+	store_free(steal(&other));
+	prune(f, false);
+	assert_false(has_blob(f, &leased) || has_blob(f, &layer));
+}
+
+static void leases_outlive_a_folder_that_was_removed(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+	struct digest one = put(f, "one");
+	store_lease(f->store, &one, 1);
+	assert_int_equal(unlink(path_of(f, ".leases")), 0);
+	struct digest two = put(f, "two");
+	store_lease(f->store, &two, 1);
+	auto_(store) other = NULL;
+	assert_int_equal(store_open(f->dir, &other, &e), 0);
+	struct arena a;
+	struct sweep_report report;
+	arena_init(&a);
+	assert_int_equal(sweep_prune(other, &a, &report, &e), 0);
+	arena_fini(&a);
+	assert_true(has_blob(f, &two));
+	store_release(f->store, &one, 1);
+	store_release(f->store, &two, 1);
+}
+
+static void remains_in_the_root_go_and_foreign_files_stay(void **state)
+{
+	struct fixture *f = *state;
+	char foreign[65];
+	memset(foreign, 'a', 64);
+	foreign[64] = '\0';
+	leave(f, "models.json.tmp-0123", NULL);
+	free(store_make_file(f, "models.json.tmp-new", "x", 1));
+	leave(f, foreign, NULL);
+	prune(f, false);
+	assert_false(has(f, "models.json.tmp-0123"));
+	assert_true(has(f, "models.json.tmp-new"));
+	assert_true(has(f, foreign));
+	prune(f, true);
+	assert_false(has(f, "models.json.tmp-new"));
+	assert_true(has(f, foreign));
+}
+
 static void a_purge_leaves_an_empty_store(void **state)
 {
 	struct fixture *f = *state;
@@ -162,6 +231,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(only_what_tags_reach_remains),
 		TEST(what_is_being_fetched_stays),
+		TEST(what_another_process_counts_on_stays),
+		TEST(leases_outlive_a_folder_that_was_removed),
+		TEST(remains_in_the_root_go_and_foreign_files_stay),
 		TEST(a_purge_leaves_an_empty_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

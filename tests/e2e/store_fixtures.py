@@ -101,7 +101,7 @@ def check_whole(modeld, store):
 # ---- changes, and what must be there after them ----
 
 def name(tag):
-    return f"docker.io/ai/{tag}"
+    return f"docker.io/ai/{tag}" + ("" if ":" in tag else ":latest")
 
 
 class Load:
@@ -128,7 +128,7 @@ class Tag:
 
     def run(self, http):
         repo, _, tag = f"ai/{self.tag}".partition(":")
-        return http.post(f"/models/{self.id}/tag", params={"repo": repo, "tag": tag})
+        return http.post(f"/models/{self.id}/tag", params={"repo": repo, "tag": tag or "latest"})
 
     def after(self, was):
         if self.id not in was:
@@ -288,7 +288,8 @@ class Crash:
             return False
         try:
             for change in changes:
-                self.possible = [self.reported, *(s for s in change.after(self.reported) if s)]
+                self.possible = [self.reported, *(s for s in change.after(self.reported)
+                                                  if s is not None)]
                 self.reported = play(m, self.store, change, self.reported)
                 self.possible = [self.reported]
         except (httpx.TransportError, json.JSONDecodeError, IndexError):
