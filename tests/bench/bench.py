@@ -85,13 +85,21 @@ def rss_mib(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
 
 
-def alternate(cases, rounds=ROUNDS):
-    """Runs every case once a round, so that a noisy minute hits all; gives medians."""
+def alternate_rows(cases, rounds=ROUNDS):
+    """Runs every case once a round, so that a noisy minute hits all; gives the median of each
+    number in their rows."""
     seen = {name: [] for name in cases}
     for _ in range(rounds):
         for name, run in cases.items():
             seen[name].append(run())
-    return {name: statistics.median(values) for name, values in seen.items()}
+    return {name: [statistics.median(column) for column in zip(*rows)]
+            for name, rows in seen.items()}
+
+
+def alternate(cases, rounds=ROUNDS):
+    """The same of cases that give one number."""
+    rows = alternate_rows({name: lambda run=run: [run()] for name, run in cases.items()}, rounds)
+    return {name: row[0] for name, row in rows.items()}
 
 
 def table(title, head, rows):
