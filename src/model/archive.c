@@ -92,9 +92,10 @@ struct archive *archive_new(enum archive_form form,
 	put_header(a, "blobs/", 0755, 0);
 	put_header(a, "blobs/sha256/", 0755, 0);
 	for (size_t i = 0; i < m->n_layers; i++)
-		put_blob(a, &m->layers[i].digest,
-			 (struct piece){ .path = c->paths[i],
-					 .n = m->layers[i].bytes });
+		if (c->paths[i])
+			put_blob(a, &m->layers[i].digest,
+				 (struct piece){ .path = c->paths[i],
+						 .n = m->layers[i].bytes });
 	put_blob(a, &m->config.digest, text_piece(c->config));
 	if (form == ARCHIVE_OCI)
 		put_layout(a, c->manifest);

@@ -12,7 +12,8 @@ enum archive_form {
 };
 
 /* The artifact: `manifest` is the text of `m`. Of layer i the contents lie in
- * the file paths[i], of the config in memory. All is borrowed until free. */
+ * the file paths[i], of the config in memory; one whose path is NULL is left
+ * out, since the reader has it. All is borrowed until free. */
 struct archive_contents {
 	const struct manifest *m;
 	struct str manifest;

@@ -3,9 +3,9 @@
 #pragma once
 #include "oci/store.h"
 
-/* Puts the variant into the store, without tags; `created` stays. Blocks: for
- * jobs. May give STORE_ABSENT; ERR_UNSUPPORTED for a model in CNCF's form,
- * which has no place for it. */
+/* Puts the variant into the store, without tags; `created` stays. One in CNCF's
+ * form becomes one in Docker's (variant.h). Blocks: for jobs. May give
+ * STORE_ABSENT. */
 must_use int repackage_run(struct store *s, const struct digest *id,
 			   int64_t context_size, struct digest *out,
 			   struct err *e);

@@ -233,31 +233,71 @@ static bool is_licence_name(const char *path)
 	       strcasestr(path, "copying") || strcasestr(path, "notice");
 }
 
+bool manifest_is_packed(const struct manifest_blob *layer)
+{
+	return str_starts(str_of(layer->media_type), CNCF_MODEL) &&
+	       strstr(layer->media_type, ".v1.tar");
+}
+
+/* By the last part: a folder "license" does not make licences of its files. */
+enum manifest_kind manifest_name_kind(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	enum manifest_kind kind = weights_by_name(name);
+	bool is_weights = ends_nocase(str_of(name), ".gguf") ||
+			  ends_nocase(str_of(name), ".mmproj");
+	if (kind == MANIFEST_MMPROJ && is_weights)
+		return kind;
+	if (kind != MANIFEST_MMPROJ && kind != MANIFEST_WEIGHTS)
+		return kind;
+	if (is_template_name(name))
+		return MANIFEST_TEMPLATE;
+	return is_licence_name(name) ? MANIFEST_LICENCE : MANIFEST_FILE;
+}
+
+/* The rows of a kind: what is written comes first. */
+static const struct layer_type {
+	const char *media_type;
+	enum manifest_kind kind;
+} layer_types[] = {
+	{ DOCKER_AI "gguf.v3", MANIFEST_GGUF },
+	{ DOCKER_AI "safetensors", MANIFEST_SAFETENSORS },
+	{ DOCKER_AI "dduf", MANIFEST_DDUF },
+	{ DOCKER_AI "license", MANIFEST_LICENCE },
+	{ DOCKER_AI "mmproj", MANIFEST_MMPROJ },
+	{ DOCKER_AI "chat.template.jinja", MANIFEST_TEMPLATE },
+	{ DOCKER_AI "model.file", MANIFEST_FILE },
+	{ CNCF_MODEL "weight.v1.gguf", MANIFEST_GGUF },
+	{ CNCF_MODEL "weight.v1.safetensors", MANIFEST_SAFETENSORS },
+};
+
+const char *manifest_layer_type(enum manifest_kind kind, bool is_cncf)
+{
+	if (is_cncf && kind == MANIFEST_LICENCE)
+		return CNCF_MODEL "doc.v1.raw";
+	if (is_cncf && (kind == MANIFEST_TEMPLATE || kind == MANIFEST_FILE))
+		return CNCF_MODEL "weight.config.v1.raw";
+	if (is_cncf)
+		return CNCF_MODEL "weight.v1.raw";
+	for (size_t i = 0; i < ARRAY_LEN(layer_types); i++)
+		if (layer_types[i].kind == kind)
+			return layer_types[i].media_type;
+	return NULL;
+}
+
 enum manifest_kind manifest_layer_kind(const struct manifest_blob *layer)
 {
-	static const struct {
-		const char *media_type;
-		enum manifest_kind kind;
-	} rows[] = {
-		{ DOCKER_AI "gguf.v3", MANIFEST_GGUF },
-		{ DOCKER_AI "safetensors", MANIFEST_SAFETENSORS },
-		{ DOCKER_AI "dduf", MANIFEST_DDUF },
-		{ DOCKER_AI "license", MANIFEST_LICENCE },
-		{ DOCKER_AI "mmproj", MANIFEST_MMPROJ },
-		{ DOCKER_AI "chat.template.jinja", MANIFEST_TEMPLATE },
-		{ CNCF_MODEL "weight.v1.gguf", MANIFEST_GGUF },
-		{ CNCF_MODEL "weight.v1.safetensors", MANIFEST_SAFETENSORS },
-	};
 	const char *type = layer->media_type;
 	const char *path = manifest_path(layer);
 	path = path ? path : "";
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		if (strcmp(type, rows[i].media_type) != 0)
+	for (size_t i = 0; i < ARRAY_LEN(layer_types); i++) {
+		if (strcmp(type, layer_types[i].media_type) != 0)
 			continue;
 		/* A folder packaged whole has its projector as a GGUF. */
-		bool is_mmproj = rows[i].kind == MANIFEST_GGUF &&
+		bool is_mmproj = layer_types[i].kind == MANIFEST_GGUF &&
 				 strcasestr(path, "mmproj");
-		return is_mmproj ? MANIFEST_MMPROJ : rows[i].kind;
+		return is_mmproj ? MANIFEST_MMPROJ : layer_types[i].kind;
 	}
 	if (strcmp(type, CNCF_MODEL "weight.v1.raw") == 0)
 		return weights_by_name(path);

@@ -13,6 +13,7 @@
 #define MANIFEST_CONFIG_V1 "application/vnd.docker.ai.model.config.v0.1+json"
 #define MANIFEST_CONFIG_V2 "application/vnd.docker.ai.model.config.v0.2+json"
 #define MANIFEST_CONFIG_CNCF "application/vnd.cncf.model.config.v1+json"
+#define MANIFEST_ARTIFACT_CNCF "application/vnd.cncf.model.manifest.v1+json"
 
 /* What a layer is for, by its media type, and where that leaves it open (CNCF
  * artifacts), by its file name. */
@@ -64,3 +65,11 @@ const char *manifest_find(const struct manifest_blob *layer, const char *key);
  * NULL. Not checked: never join it to a folder without looking for "..". */
 const char *manifest_path(const struct manifest_blob *layer);
 enum manifest_kind manifest_layer_kind(const struct manifest_blob *layer);
+/* Is it a tar, perhaps compressed, in CNCF's terms? Then its bytes are not the
+ * file's. */
+bool manifest_is_packed(const struct manifest_blob *layer);
+/* What a layer of this kind is called in Docker's artifacts, or in CNCF's. NULL
+ * for MANIFEST_WEIGHTS in Docker's, which names the format. */
+const char *manifest_layer_type(enum manifest_kind kind, bool is_cncf);
+/* What a file is for, by its name, as a folder is packaged. */
+enum manifest_kind manifest_name_kind(const char *path);

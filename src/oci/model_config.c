@@ -188,6 +188,33 @@ static int write_pair(struct buf *out, const char *sep, const char *key,
 	return gojson_put(out, value);
 }
 
+static int write_texts(const struct model_config_pair *texts, size_t n,
+		       const char **sep, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!texts[i].value[0])
+			continue;
+		if (write_pair(out, *sep, texts[i].key, texts[i].value))
+			return BUF_FULL;
+		*sep = ",";
+	}
+	return 0;
+}
+
+static int write_map(const char *name, const struct model_config_pair *pairs,
+		     size_t n, const char **sep, struct buf *out)
+{
+	if (n == 0)
+		return 0;
+	if (buf_printf(out, "%s\"%s\":{", *sep, name))
+		return BUF_FULL;
+	for (size_t i = 0; i < n; i++)
+		if (write_pair(out, i ? "," : "", pairs[i].key, pairs[i].value))
+			return BUF_FULL;
+	*sep = ",";
+	return buf_puts(out, "}");
+}
+
 static int write_inner(const struct model_config *c, struct buf *out)
 {
 	const struct model_config_pair texts[] = {
@@ -198,41 +225,57 @@ static int write_inner(const struct model_config *c, struct buf *out)
 		{ "size", c->size },
 	};
 	const char *sep = "";
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		if (!texts[i].value[0])
-			continue;
-		if (write_pair(out, sep, texts[i].key, texts[i].value))
-			return BUF_FULL;
-		sep = ",";
-	}
-	for (size_t i = 0; i < c->n_gguf; i++) {
-		if (i == 0 && buf_printf(out, "%s\"gguf\":{", sep))
-			return BUF_FULL;
-		if (write_pair(out, i ? "," : "", c->gguf[i].key,
-			       c->gguf[i].value))
-			return BUF_FULL;
-	}
-	if (c->n_gguf && buf_puts(out, "}"))
+	if (write_texts(texts, ARRAY_LEN(texts), &sep, out) ||
+	    write_map("gguf", c->gguf, c->n_gguf, &sep, out) ||
+	    write_map("safetensors", c->safetensors, c->n_safetensors, &sep,
+		      out) ||
+	    write_map("diffusers", c->diffusers, c->n_diffusers, &sep, out))
 		return BUF_FULL;
-	sep = c->n_gguf ? "," : sep;
 	if (c->context_size && buf_printf(out, "%s\"context_size\":%" PRId64,
 					  sep, c->context_size))
 		return BUF_FULL;
 	return 0;
 }
 
-int model_config_write(const struct model_config *c, struct buf *out)
+static int write_diff_ids(const struct model_config *c, struct buf *out)
 {
 	char digest[DIGEST_TEXT_BYTES];
-	if (buf_puts(out, "{\"config\":{") || write_inner(c, out) ||
-	    buf_puts(out, "},\"descriptor\":{\"created\":") ||
-	    gojson_put(out, c->created) ||
-	    buf_puts(out, "},\"rootfs\":{\"type\":\"rootfs\",\"diff_ids\":["))
-		return BUF_FULL;
-	for (size_t i = 0; i < c->n_diff_ids; i++) {
+	for (size_t i = 0; i < c->n_diff_ids; i++)
 		if (buf_printf(out, "%s\"%s\"", i ? "," : "",
 			       digest_text(&c->diff_ids[i], digest)))
 			return BUF_FULL;
-	}
+	return 0;
+}
+
+static int write_cncf(const struct model_config *c, struct buf *out)
+{
+	const struct model_config_pair texts[] = {
+		{ "architecture", c->architecture },
+		{ "format", c->format },
+		{ "paramSize", c->parameters },
+		{ "quantization", c->quantization },
+	};
+	const char *sep = "";
+	if (buf_puts(out, "{\"descriptor\":{\"createdAt\":") ||
+	    gojson_put(out, c->created) ||
+	    (c->architecture[0] &&
+	     write_pair(out, ",", "family", c->architecture)) ||
+	    buf_puts(out, "},\"modelfs\":{\"type\":\"layers\",\"diffIds\":[") ||
+	    write_diff_ids(c, out) || buf_puts(out, "]},\"config\":{") ||
+	    write_texts(texts, ARRAY_LEN(texts), &sep, out))
+		return BUF_FULL;
+	return buf_puts(out, "}}");
+}
+
+int model_config_write(const struct model_config *c, struct buf *out)
+{
+	if (c->is_cncf)
+		return write_cncf(c, out);
+	if (buf_puts(out, "{\"config\":{") || write_inner(c, out) ||
+	    buf_puts(out, "},\"descriptor\":{\"created\":") ||
+	    gojson_put(out, c->created) ||
+	    buf_puts(out, "},\"rootfs\":{\"type\":\"rootfs\",\"diff_ids\":[") ||
+	    write_diff_ids(c, out))
+		return BUF_FULL;
 	return buf_puts(out, "]}}");
 }

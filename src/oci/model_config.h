@@ -25,6 +25,9 @@ struct model_config {
 	int64_t context_size;		/* 0: not said */
 	struct model_config_pair *gguf; /* sorted by key */
 	size_t n_gguf;
+	/* The same of other formats; only written. */
+	struct model_config_pair *safetensors, *diffusers;
+	size_t n_safetensors, n_diffusers;
 	struct digest *diff_ids; /* one for each layer */
 	size_t n_diff_ids;
 	/* The inner `config` object as compact JSON, keys as they came. */
@@ -41,6 +44,7 @@ BASE_AUTO(model_config);
 /* A member of `gguf`, or NULL. */
 const char *model_config_find(const struct model_config *c, const char *key);
 
-/* Appends the Docker form, byte for byte as Docker Model Runner writes it;
- * `is_cncf`, `created_s` and `json` are not looked at. May give BUF_FULL. */
+/* Appends the form that `is_cncf` says, byte for byte as Docker Model Runner
+ * writes it; CNCF's has no place for size, context and metadata. `created_s`
+ * and `json` are not looked at. May give BUF_FULL. */
 must_use int model_config_write(const struct model_config *c, struct buf *out);
