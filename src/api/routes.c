@@ -12,13 +12,6 @@
 		ROUTE(INFER, method, "/engines/{engine}" path, named), \
 		ROUTE(INFER, method, path, general)
 
-/* What a loaded model's process tells of itself. */
-#define LOOK(path)                                            \
-	ROUTE(INSPECT, GET, "/engines" path, infer_look),     \
-		ROUTE(INSPECT, GET, "/engines/{engine}" path, \
-		      infer_look_engine),                     \
-		ROUTE(INSPECT, GET, path, infer_look)
-
 /* clang-format off */
 static const struct route rows[] = {
 	OPENAI(POST, "/v1/chat/completions", infer_general, infer_engine),
@@ -32,8 +25,12 @@ static const struct route rows[] = {
 	OPENAI(POST, "/tokenize",            infer_general, infer_engine),
 	OPENAI(POST, "/detokenize",          infer_general, infer_engine),
 	OPENAI(POST, "/apply-template",      infer_general, infer_engine),
-	LOOK("/props"),
-	LOOK("/slots"),
+	ROUTE(INSPECT, GET,    "/engines/props",          infer_look),
+	ROUTE(INSPECT, GET,    "/engines/{engine}/props", infer_look_engine),
+	ROUTE(INSPECT, GET,    "/props",                  infer_look),
+	ROUTE(INSPECT, GET,    "/engines/slots",          infer_look),
+	ROUTE(INSPECT, GET,    "/engines/{engine}/slots", infer_look_engine),
+	ROUTE(INSPECT, GET,    "/slots",                  infer_look),
 	OPENAI(GET,  "/v1/models",           openai_models, openai_engine_models),
 	OPENAI(GET,  "/v1/models/{name...}", openai_model,  openai_engine_model),
 

@@ -272,7 +272,7 @@ static int chat_read(struct generate *g, struct err *e)
 static int apply_template(struct generate *g, struct str body, struct writer *w,
 			  struct err *e)
 {
-	if (serve_needs_text(g->serve, e) || json_parse(body, &g->body, e))
+	if (serve_needs_text(g->serve, e) || params_body(body, &g->body, e))
 		return -1;
 	params_fill(g->body, g->serve->defaults);
 	if (params_parse(g->body, PARAMS_CHAT, &g->params, e) ||

@@ -209,7 +209,8 @@ static int check(struct embedding *m, struct err *e)
 
 static int read(struct embedding *m, struct str body, struct err *e)
 {
-	if (serve_needs_vectors(m->serve, e) || json_parse(body, &m->body, e) ||
+	if (serve_needs_vectors(m->serve, e) ||
+	    params_body(body, &m->body, e) ||
 	    params_parse(m->body, PARAMS_EMBEDDING, &m->params, e) ||
 	    check(m, e) || read_inputs(m, e))
 		return -1;

@@ -417,7 +417,7 @@ static int read(struct generate *g, struct str body, struct err *e)
 {
 	if (serve_needs_text(g->serve, e) ||
 	    serve_read_owner(g->x, &g->owner, e) ||
-	    json_parse(body, &g->body, e))
+	    params_body(body, &g->body, e))
 		return -1;
 	params_fill(g->body, g->serve->defaults);
 	if (params_parse(g->body, g->kind->where, &g->params, e) ||

@@ -25,6 +25,22 @@ bool params_has(const json_t *body, const char *name)
 	return j && !json_is_null(j);
 }
 
+int params_body(struct str text, json_t **out, struct err *e)
+{
+	if (json_parse(text, out, e) == 0)
+		return 0;
+	/* jansson's words; of two errors it tells the first. */
+	if (!strstr(e->msg, "too big"))
+		return -1;
+	json_t *body = json_loadb(
+		text.p, text.n,
+		JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, NULL);
+	if (!body)
+		return -1;
+	*out = body;
+	return 0;
+}
+
 void params_fill(json_t *body, const json_t *defaults)
 {
 	const char *name;

@@ -27,6 +27,10 @@ struct params {
 #include "llama/params_fields.h"
 };
 
+/* json_parse(), for a request's body: a whole number that is larger than any
+ * computer's is read as a fraction, so that params_parse() can name the field
+ * that holds it. */
+must_use int params_body(struct str text, json_t **out, struct err *e);
 /* -1 names the field of wrong type or out of range. */
 must_use int params_parse(const json_t *body, enum params_where where,
 			  struct params *out, struct err *e);

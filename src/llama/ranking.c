@@ -310,7 +310,7 @@ static int read_pairs(struct ranking *r, struct err *e)
 
 static int read(struct ranking *r, struct str body, struct err *e)
 {
-	if (serve_needs_ranks(r->serve, e) || json_parse(body, &r->body, e) ||
+	if (serve_needs_ranks(r->serve, e) || params_body(body, &r->body, e) ||
 	    params_parse(r->body, r->where, &r->params, e) || read_pairs(r, e))
 		return -1;
 	return serve_has_room(r->serve, r->n_pairs, e);

@@ -18,7 +18,7 @@ static int tokenize(struct serve *s, struct str body, struct writer *w,
 	auto_json *j = NULL;
 	auto_tokens struct tokens t = { 0 };
 	struct params p;
-	if (json_parse(body, &j, e) || params_parse(j, PARAMS_TOKENIZE, &p, e))
+	if (params_body(body, &j, e) || params_parse(j, PARAMS_TOKENIZE, &p, e))
 		return -1;
 	if (!p.content.p)
 		return err_field(e, "content", "'content' must be given");
@@ -53,7 +53,7 @@ static int detokenize(struct serve *s, struct str body, struct writer *w,
 	struct params p;
 	size_t i;
 	json_t *id;
-	if (json_parse(body, &j, e) ||
+	if (params_body(body, &j, e) ||
 	    params_parse(j, PARAMS_DETOKENIZE, &p, e))
 		return -1;
 	if (!p.tokens)
