@@ -4,8 +4,7 @@ build/venv's Python.
 
 debootstrap makes it from the mirror that apt is set up with. apt itself brings the files, so
 its proxies, passwords and certificates are used, and debootstrap checks them against Debian's
-keys. The packages stay in $MODELD_CACHE for the next clone, and are checked again then.
-MODELD_DEBIAN_MIRROR names another mirror."""
+keys. MODELD_DEBIAN_MIRROR names another mirror."""
 
 import importlib.metadata
 import os
@@ -56,12 +55,9 @@ def bootstrap(root, scratch):
     url, keys = mirror()
     (scratch / "wget").write_text(WGET)
     (scratch / "wget").chmod(0o755)
-    cache = pathlib.Path(os.environ.get("MODELD_CACHE") or pathlib.Path(
-        os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "modeld") / "debs"
-    cache.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         # Mounts of its own: whatever becomes of it, none are left in the tree.
-        ["unshare", "--mount", "debootstrap", "--variant=minbase", "--include=python3", f"--cache-dir={cache}",
+        ["unshare", "--mount", "debootstrap", "--variant=minbase", "--include=python3",
          *([f"--keyring={keys}"] if keys else []), "--force-check-gpg", SUITE, root, url],
         env={**os.environ, "PATH": f"{scratch}:/usr/sbin:/sbin:{os.environ['PATH']}"}, check=True)
     for folder in UNREAD:
