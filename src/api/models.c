@@ -1,5 +1,6 @@
 #include "api/allowed.h"
 #include "api/keys.h"
+#include "api/models_remote.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/work.h"
@@ -110,6 +111,17 @@ static const struct catalog_model *find(struct api *api,
 void models_inspect(void *app, struct http_exchange *x,
 		    const struct route_match *m)
 {
+	struct err e;
+	bool is_remote;
+	if (url_query_bool(exchange_target(x)->query, "remote", false,
+			   exchange_arena(x), &is_remote, &e)) {
+		reply_text_error(x, &e);
+		return;
+	}
+	if (is_remote) {
+		models_remote(app, x, m->params[0]);
+		return;
+	}
 	const struct catalog_model *model = find(app, x, m->params[0]);
 	if (!model)
 		return;

@@ -1,5 +1,6 @@
 /* GET /models/NAME/export: a model as a tar, with ?format=oci as an OCI image
- * layout. A deletion meanwhile does not cut it. */
+ * layout, with ?layers=false only its config and manifest. A deletion meanwhile
+ * does not cut it. */
 #include "api/allowed.h"
 #include "api/pieces.h"
 #include "api/reply.h"
@@ -12,6 +13,7 @@ struct exporting {
 	struct export *export; /* owned; NULL before it is opened */
 	struct digest id;
 	enum archive_form form;
+	bool has_layers;
 	const char *disposition; /* in the exchange's arena */
 	char *piece;		 /* owned; LIMIT_EXPORT_PIECE_BYTES */
 	size_t n;
@@ -22,7 +24,7 @@ static int read_piece(struct pieces *p, struct err *e)
 	struct exporting *s = container_of(p, struct exporting, pieces);
 	if (!s->export) {
 		int outcome = export_new(p->api->store, &s->id, s->form,
-					 &s->export, e);
+					 s->has_layers, &s->export, e);
 		if (outcome == STORE_ABSENT)
 			return err_set(e, ERR_NOT_FOUND, "model not found");
 		if (outcome)
@@ -76,8 +78,11 @@ static const char *disposition(struct arena *a, struct str name)
 
 static int find(struct api *api, struct http_exchange *x, struct str name,
 		const struct catalog_model **out, struct str *format,
-		struct err *e)
+		bool *has_layers, struct err *e)
 {
+	if (url_query_bool(exchange_target(x)->query, "layers", true,
+			   exchange_arena(x), has_layers, e))
+		return -1;
 	if (url_query_get(exchange_target(x)->query, "format",
 			  exchange_arena(x), format) &&
 	    !str_eq(*format, "oci") && !str_eq(*format, "docker"))
@@ -91,14 +96,16 @@ void models_export(void *app, struct http_exchange *x,
 {
 	struct err e;
 	struct str format = STR("docker");
+	bool has_layers;
 	const struct catalog_model *model;
-	if (find(app, x, m->params[0], &model, &format, &e)) {
+	if (find(app, x, m->params[0], &model, &format, &has_layers, &e)) {
 		reply_text_error(x, &e);
 		return;
 	}
 	struct exporting *s = xcalloc(1, sizeof *s);
 	s->id = model->id;
 	s->form = str_eq(format, "oci") ? ARCHIVE_OCI : ARCHIVE_DOCKER;
+	s->has_layers = has_layers;
 	s->piece = xcalloc(1, LIMIT_EXPORT_PIECE_BYTES);
 	s->disposition = disposition(exchange_arena(x), m->params[0]);
 	pieces_start(&s->pieces, app, x, &pieces_fns);

@@ -47,6 +47,7 @@ static const struct cmd_flag force[] = {
 };
 static const struct cmd_flag inspect[] = {
 	FLAG("openai", 0, BOOL, NULL, "Show it as the OpenAI API does"),
+	FLAG("remote", 'r', BOOL, NULL, "What its registry has, without pulling it"),
 	END
 };
 static const struct cmd_flag key[] = {
@@ -78,9 +79,14 @@ static const struct cmd_flag logs[] = {
 static const struct cmd_flag package[] = {
 	FLAG("chat-template", 0, TEXT, "PATH", "Chat template (Jinja) to add"),
 	FLAG("context-size", 0, INT, "N", "Context size to run it with"),
+	FLAG("dduf", 0, TEXT, "PATH", "The model: a DDUF file"),
+	FLAG("format", 0, TEXT, "NAME", "docker, or cncf: as CNCF ModelPack"),
+	FLAG("from", 0, TEXT, "MODEL", "The model: this one, changed"),
 	FLAG("gguf", 0, TEXT, "PATH", "The model; of a split one, the first file"),
 	FLAG("license", 'l', TEXT, "PATH", "License to add; may be repeated"),
 	FLAG("mmproj", 0, TEXT, "PATH", "Multimodal projector (GGUF) to add"),
+	FLAG("push", 0, BOOL, NULL, "Push it to the registry in its name, too"),
+	FLAG("safetensors-dir", 0, TEXT, "DIR", "The model: all files of a folder"),
 	END
 };
 static const struct cmd_flag requests[] = {
@@ -145,7 +151,7 @@ const struct cmd commands_table[] = {
 	    0, 1, NOTHING, load, cmd_load),
 	CMD("logs", NULL, "", "Show the server's and the engines' last lines",
 	    0, 0, NOTHING, logs, cmd_logs),
-	CMD("package", NULL, "MODEL", "Make a model of a GGUF file",
+	CMD("package", NULL, "MODEL", "Make a model of files, or of another model",
 	    1, 1, NOTHING, package, cmd_package),
 	CMD("prune", NULL, "", "Remove what no name reaches",
 	    0, 0, NOTHING, force, cmd_prune),

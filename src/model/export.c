@@ -32,7 +32,7 @@ static int lease(struct export *x, struct store *s, struct err *e)
 }
 
 int export_new(struct store *s, const struct digest *id, enum archive_form form,
-	       struct export **out, struct err *e)
+	       bool has_layers, struct export **out, struct err *e)
 {
 	auto_(export) x = xcalloc(1, sizeof *x);
 	arena_init(&x->arena);
@@ -52,7 +52,7 @@ int export_new(struct store *s, const struct digest *id, enum archive_form form,
 		return outcome;
 	const char **paths =
 		arena_alloc(&x->arena, (m->n_layers + 1) * sizeof *paths);
-	for (size_t i = 0; i < m->n_layers; i++)
+	for (size_t i = 0; i < m->n_layers && has_layers; i++)
 		paths[i] = store_blob_path(s, &m->layers[i].digest, &x->arena);
 	x->tar = archive_new(form, &(struct archive_contents){
 					   .m = m,

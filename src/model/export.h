@@ -9,10 +9,11 @@
 
 struct export;
 
-/* Borrows the store. May give STORE_ABSENT. */
+/* Borrows the store. Without layers it is for who has them, or makes another
+ * model of this one. May give STORE_ABSENT. */
 must_use int export_new(struct store *s, const struct digest *id,
-			enum archive_form form, struct export **out,
-			struct err *e);
+			enum archive_form form, bool has_layers,
+			struct export **out, struct err *e);
 void export_free(struct export *x);
 BASE_AUTO(export);
 
