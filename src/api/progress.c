@@ -49,6 +49,7 @@ struct event {
 	const char *type, *text;
 	const struct digest *layer; /* or NULL */
 	uint64_t bytes, there, total;
+	bool is_passing; /* of an error */
 };
 
 static void put_line(struct progress *p, const struct event *v)
@@ -65,9 +66,10 @@ static void put_line(struct progress *p, const struct event *v)
 		(v->layer && buf_printf(&line, "\"id\":\"%s\",",
 					digest_text(v->layer, id))) ||
 		buf_printf(&line,
-			   "\"size\":%llu,\"current\":%llu},\"mode\":\"%s\"}",
+			   "\"size\":%llu,\"current\":%llu},\"mode\":\"%s\"%s}",
 			   (unsigned long long)v->bytes,
-			   (unsigned long long)v->there, p->mode);
+			   (unsigned long long)v->there, p->mode,
+			   v->is_passing ? ",\"retry\":true" : "");
 	if (!p->is_json)
 		full = full || put_escaped(&escaped, buf_str(&line));
 	struct buf *out = p->is_json ? &line : &escaped;
@@ -137,6 +139,9 @@ void progress_fail(struct progress *p, const struct err *e, const char *what)
 {
 	struct http_exchange *x = p->x;
 	struct err why = *e;
+	bool is_passing = e->code == ERR_UNAVAILABLE ||
+			  e->code == ERR_REFUSED || e->code == ERR_ENGINE ||
+			  e->code == ERR_ENGINE_SLOW;
 	translate(&why, what);
 	if (!exchange_is_started(x)) {
 		reply_text_error(x, &why);
@@ -144,6 +149,8 @@ void progress_fail(struct progress *p, const struct err *e, const char *what)
 	}
 	err_hide_paths(&why);
 	err_wrap(&why, "Error");
-	put_line(p, &(struct event){ .type = "error", .text = why.msg });
+	put_line(p, &(struct event){ .type = "error",
+				     .text = why.msg,
+				     .is_passing = is_passing });
 	exchange_end(x);
 }

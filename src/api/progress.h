@@ -29,6 +29,7 @@ void progress_layer(struct progress *p, const char *verb,
 
 /* The last; the exchange is over when it returns. The codes of *e become those
  * that Docker Model Runner answers; `what` is for those that it has no word
- * for: "error while pulling model". */
+ * for: "error while pulling model". A line says `"retry":true` of an error that
+ * may pass (the registry, the network, or modeld itself goes away). */
 void progress_done(struct progress *p, const char *text);
 void progress_fail(struct progress *p, const struct err *e, const char *what);

@@ -81,15 +81,21 @@ static void draw(struct layers *l)
 	fflush(l->out);
 }
 
+uint64_t layers_there(const struct layers *l)
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < l->n; i++)
+		sum += l->all[i].there;
+	return sum;
+}
+
 static void put_sum(struct layers *l)
 {
 	char there[HUMAN_BYTES], all[HUMAN_BYTES];
-	uint64_t sum = 0, total = 0;
-	for (size_t i = 0; i < l->n; i++) {
-		sum += l->all[i].there;
+	uint64_t total = 0;
+	for (size_t i = 0; i < l->n; i++)
 		total += l->all[i].bytes;
-	}
-	human_size((double)sum, there);
+	human_size((double)layers_there(l), there);
 	/* A push says of each layer only how large that one is. */
 	human_size((double)MAX(l->total, total), all);
 	char *text = xasprintf("%s %s of %s", l->words->moved, there, all);
@@ -164,8 +170,10 @@ static int on_event(struct layers *l, struct str line, struct err *e)
 	    json_get_str(event, "message", &text, &unused))
 		return 0;
 	auto_free char *words = term_cell(text);
+	bool is_passing = json_is_true(json_object_get(event, "retry"));
 	if (str_eq(type, "error"))
-		return err_set(e, ERR_INTERNAL, "%s", words);
+		return err_set(e, is_passing ? ERR_UNAVAILABLE : ERR_INTERNAL,
+			       "%s", words);
 	if (str_eq(type, "warning"))
 		fprintf(stderr, "Warning: %s\n", words);
 	else if (str_eq(type, "success")) {

@@ -27,7 +27,9 @@ struct layers {
 void layers_init(struct layers *l, FILE *out);
 void layers_fini(struct layers *l);
 /* A call_piece_fn; `ctx` is the layers. ERR_INTERNAL: the server says that it
- * failed. */
+ * failed; ERR_UNAVAILABLE: and that it may pass. */
 must_use int layers_feed(void *ctx, struct str piece, struct err *e);
 /* The answer is over. -1: it did not end well, and nobody said why. */
 must_use int layers_end(struct layers *l, struct err *e);
+/* How many bytes the server has told to be there. */
+uint64_t layers_there(const struct layers *l);

@@ -53,6 +53,23 @@ static void lines_say_the_sum_and_never_twice(void **state)
 	}
 }
 
+static void an_error_says_whether_it_may_pass(void **state)
+{
+	struct err e;
+	int outcome;
+	(void)state;
+	auto_free char *a = show("{\"type\":\"error\",\"message\":\"no\"}\n",
+				 1000, false, &outcome, &e);
+	assert_int_equal(outcome, -1);
+	assert_int_equal(e.code, ERR_INTERNAL);
+	auto_free char *b = show("{\"type\":\"error\",\"message\":\"later\","
+				 "\"retry\":true}\n",
+				 1000, false, &outcome, &e);
+	assert_int_equal(outcome, -1);
+	assert_int_equal(e.code, ERR_UNAVAILABLE);
+	assert_string_equal(e.msg, "later");
+}
+
 static void a_push_has_words_of_its_own(void **state)
 {
 #define PUSHED(id, there)                                             \
@@ -62,16 +79,16 @@ static void a_push_has_words_of_its_own(void **state)
 	struct err e;
 	int outcome;
 	(void)state;
-	auto_free char *shown = show(PUSHED(A, "500000") PUSHED(B, "1500000")
-					     DONE,
-				     1000, false, &outcome, &e);
+	auto_free char *shown =
+		show(PUSHED(A, "500000") PUSHED(B, "1500000") DONE, 1000, false,
+		     &outcome, &e);
 	assert_int_equal(outcome, 0);
 	assert_string_equal(shown, "Uploaded 500.00kB of 1.50MB\n"
 				   "Uploaded 2.00MB of 3.00MB\n"
 				   "Model pulled\n");
-	auto_free char *bars = show(PUSHED(A, "750000") PUSHED(A, "1500000")
-					    DONE,
-				    1000, true, &outcome, &e);
+	auto_free char *bars =
+		show(PUSHED(A, "750000") PUSHED(A, "1500000") DONE, 1000, true,
+		     &outcome, &e);
 	assert_int_equal(outcome, 0);
 	assert_string_equal(
 		bars,
@@ -145,6 +162,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_say_the_sum_and_never_twice),
+		cmocka_unit_test(an_error_says_whether_it_may_pass),
 		cmocka_unit_test(a_push_has_words_of_its_own),
 		cmocka_unit_test(a_terminal_has_a_bar_for_each_layer),
 		cmocka_unit_test(an_error_ends_it_and_silence_is_one),
