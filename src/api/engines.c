@@ -6,6 +6,7 @@
 #include "base/duration.h"
 #include "base/limits.h"
 #include "http/sse.h"
+#include "oci/folder.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -94,28 +95,47 @@ void engines_ps(void *app, struct http_exchange *x, const struct route_match *m)
 
 struct usage {
 	struct work work;
-	uint64_t bytes;
+	char *program; /* of the engine; in the work's arena */
+	uint64_t models, engine;
 };
 
+/* The engine is a program, and its libraries in a folder beside it. */
 static int measure(struct work *w, struct err *e)
 {
-	return store_usage(w->api->store,
-			   &container_of(w, struct usage, work)->bytes, e);
+	struct usage *u = container_of(w, struct usage, work);
+	struct str program = str_of(u->program);
+	ptrdiff_t slash = str_find_last(program, '/');
+	struct str beside = str_head(program, (size_t)(slash + 1));
+	uint64_t libraries;
+	if (slash < 0)
+		return store_usage(w->api->store, &u->models, e);
+	if (folder_usage(u->program, &u->engine, e) ||
+	    folder_usage(arena_printf(&w->arena, "%.*slib", STR_ARG(beside)),
+			 &libraries, e))
+		return -1;
+	u->engine += libraries;
+	return store_usage(w->api->store, &u->models, e);
 }
 
 static void tell_usage(struct work *w, int outcome)
 {
 	(void)outcome;
 	struct usage *u = container_of(w, struct usage, work);
-	reply_json(
-		w->x, 200,
-		json_pack("{s:I}", "models_disk_usage", (json_int_t)u->bytes));
+	reply_json(w->x, 200,
+		   json_pack("{s:I, s:I}", "models_disk_usage",
+			     (json_int_t)u->models,
+			     "default_backend_disk_usage",
+			     (json_int_t)u->engine));
 }
 
 void engines_df(void *app, struct http_exchange *x, const struct route_match *m)
 {
 	struct usage *u = xcalloc(1, sizeof *u);
+	struct api *api = app;
 	(void)m;
+	u->program = arena_str(&u->work.arena,
+			       str_of(json_string_value(
+				       json_object_get(api->places, "llama"))));
 	work_start(&u->work, app, x, measure, tell_usage);
 }
 

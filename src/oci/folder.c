@@ -82,8 +82,8 @@ static int make_again(struct folder *f)
 int folder_make(struct folder *f, const char *sub, struct err *e)
 {
 	if (f->is_read_only)
-		return err_set(e, ERR_FORBIDDEN, "%s cannot be written",
-			       f->path);
+		return err_set(e, ERR_FORBIDDEN,
+			       "the folder %s cannot be written", f->path);
 	if (make_again(f) < 0)
 		return err_sys(e, "create %s", f->path);
 	if (sub[0] && make_path(f->fd, sub) < 0)
@@ -243,16 +243,17 @@ void folder_sweep(struct folder *f, const char *sub, int older_than_s)
 		closedir(dir);
 }
 
-static FTS *walk(struct folder *f, const char *sub)
+static FTS *walk(char *path)
 {
-	auto_free char *path = xasprintf("%s/%s", f->path, sub);
 	char *const roots[] = { path, NULL };
-	return fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	return fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR,
+			NULL);
 }
 
 void folder_remove_tree(struct folder *f, const char *sub)
 {
-	FTS *fts = walk(f, sub);
+	auto_free char *path = xasprintf("%s/%s", f->path, sub);
+	FTS *fts = walk(path);
 	const FTSENT *entry;
 	while (fts && (entry = fts_read(fts))) {
 		if (entry->fts_info == FTS_DP)
@@ -290,15 +291,16 @@ static uint64_t distinct_blocks(struct buf *files)
 	return blocks;
 }
 
-int folder_usage(struct folder *f, uint64_t *out_bytes, struct err *e)
+int folder_usage(const char *path, uint64_t *out_bytes, struct err *e)
 {
+	auto_free char *root = xstrdup(path);
 	auto_buf struct buf files; /* of struct linked */
 	const FTSENT *entry;
 	uint64_t blocks = 0;
 	buf_init(&files, SIZE_MAX / 2);
-	FTS *fts = walk(f, "");
+	FTS *fts = walk(root);
 	if (!fts)
-		return err_sys(e, "walk %s", f->path);
+		return err_sys(e, "walk %s", path);
 	while ((entry = fts_read(fts))) {
 		const struct stat *st = entry->fts_statp;
 		struct linked file = { st->st_ino, (uint64_t)st->st_blocks };

@@ -56,5 +56,6 @@ must_use int folder_lock(struct folder *f, const char *name, int *fd,
 bool folder_is_unfinished(const char *name);
 /* Removes files in `sub` that a crash left unfinished so long ago. */
 void folder_sweep(struct folder *f, const char *sub, int older_than_s);
-/* The bytes that it takes on the disk, as du(1) counts them. */
-must_use int folder_usage(struct folder *f, uint64_t *out_bytes, struct err *e);
+/* The bytes that any folder or file takes on the disk, as du(1) counts them; 0
+ * for one that is not there. */
+must_use int folder_usage(const char *path, uint64_t *out_bytes, struct err *e);

@@ -102,6 +102,14 @@ int store_read_blob(struct store *s, const struct digest *d, struct buf *out,
 	return read_verified(s, STORE_BLOBS, d, out, e);
 }
 
+int64_t store_since(const struct store *s, const struct digest *id)
+{
+	struct stat st;
+	char path[FOLDER_PATH_BYTES];
+	snprintf(path, sizeof path, STORE_MANIFESTS "/%s", id->hex);
+	return fstatat(s->folder.fd, path, &st, 0) == 0 ? st.st_mtime : 0;
+}
+
 const char *store_blob_path(const struct store *s, const struct digest *d,
 			    struct arena *a)
 {
@@ -141,7 +149,7 @@ int store_stamp(struct store *s, struct store_stamp *out, struct err *e)
 
 int store_usage(struct store *s, uint64_t *out_bytes, struct err *e)
 {
-	return folder_usage(&s->folder, out_bytes, e);
+	return folder_usage(s->folder.path, out_bytes, e);
 }
 
 /* ---- changing the index ---- */

@@ -54,9 +54,10 @@ def is_sanitized():
 
 
 class Modeld:
-    """A running daemon; stop() ends it and checks that it ended well."""
+    """A running daemon; stop() ends it and checks that it ended well. `wrap` is a command
+    that becomes it."""
 
-    def __init__(self, folder, store, *args, env=None, llama=None, config=None):
+    def __init__(self, folder, store, *args, env=None, llama=None, config=None, wrap=()):
         self.folder = pathlib.Path(folder)
         self.socket = self.folder / "m.sock"
         self.log_path = self.folder / "log"
@@ -71,7 +72,7 @@ class Modeld:
         clean.setdefault("XDG_RUNTIME_DIR", str(self.folder))
         clean.setdefault("HOME", str(self.folder))
         self.command = [
-            str(BUILD / "modeld"), "--port", "0", "--socket", str(self.socket),
+            *wrap, str(BUILD / "modeld"), "--port", "0", "--socket", str(self.socket),
             "--store", str(store), "--ready-fd", str(w),
             "--llama", str(llama or BUILD / "modeld-llama"), *args]
         with open(self.log_path, "ab") as log:
