@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import subprocess
@@ -13,9 +14,11 @@ import time
 import httpx
 import pytest
 
-from conftest import BUILD, Modeld, eventually
+from conftest import BUILD, TEXT, Modeld, eventually, is_sanitized
 from registry_fixtures import (CONFIG, GGUF, INDEX, LICENSE, MANIFEST, Model, Registry, blob_path,
-                               check_stored, digest, free_port, memory, model, noise, pull, push, registry, store)
+                               check_stored, digest, free_port, memory, model, noise, pull, push,
+                               registry, store)
+from test_pull_hostile import liar
 
 MB = 1 << 20
 
@@ -141,7 +144,7 @@ def test_errors_have_their_status(registry, start, store):
             (f'{{"from":"{host}/ai/image:v1"}}'.encode(), 422, "not a model"),
             (f'{{"from":"127.0.0.1:{free_port()}/ai/x:v1"}}'.encode(), 500,
              "error while pulling model"),
-            (b'{"from":"hf.co/x/y"}', 501, "Hugging Face")]:
+            (b"{\"from\":\"hf.co/x/y@a b\"}", 400, "revision")]:
         r = modeld.http.post("/models/create", content=body)
         assert r.status_code == status, (body, r.text)
         assert words in r.text
@@ -340,36 +343,42 @@ def test_a_pull_that_ends_early_leaves_no_blob_that_a_delete_wanted_gone(
     eventually(lambda: not blob_path(store, digest(shared)).exists())
 
 
-def test_others_are_answered_quickly_during_four_pulls(registry, start, models_store, store):
-    """List, inspect and a question to the store while four pulls run or wait."""
+def chat(modeld):
+    """A whole streamed answer of the real model."""
+    r = modeld.http.post("/v1/chat/completions", json={
+        "model": TEXT, "messages": [{"role": "user", "content": "Say hi."}], "max_tokens": 4,
+        "stream": True})
+    assert r.status_code == 200 and r.text.endswith("data: [DONE]\n\n")
+
+
+def test_others_are_answered_during_four_pulls(registry, start, models_store, store):
+    """List, inspect and a chat while four pulls run or wait. How quickly, `make bench
+    ARGS=pull` measures; here nobody waits for a pull to end."""
     shutil.copytree(models_store, store)
     for i in range(4):
         pushed(registry, f"ai/busy{i}", 200 * MB, 5 * MB)
     modeld = start(store)
-    done = threading.Event()
+    chat(modeld)
     worst = {}
 
-    def ask():
-        with httpx.Client(base_url=modeld.url, timeout=30) as c:
-            while not done.is_set():
-                for path in ("/models", "/models/ai/smollm2:135M-Q4_1", "/engines/v1/models",
-                             "/healthz"):
-                    began = time.monotonic()
-                    assert c.get(path).status_code == 200
-                    worst.setdefault(path, []).append(time.monotonic() - began)
-    asker = threading.Thread(target=ask)
-    asker.start()
+    def ask(what, call):
+        began = time.monotonic()
+        call()
+        worst.setdefault(what, []).append(time.monotonic() - began)
+
+    def get(path):
+        assert modeld.http.get(path).status_code == 200
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        got = list(pool.map(lambda i: pull(modeld, f"{registry.host}/ai/busy{i}:v1"), range(4)))
-    done.set()
-    asker.join()
-    assert all(e[-1]["type"] == "success" for _, e in got)
-    for path, times in worst.items():
-        times.sort()
-        # The machine that tests run on is busy with the registry too.
-        assert times[int(len(times) * 0.99)] < 0.1, (path, times[-5:])
-    maps = pathlib.Path(f"/proc/{modeld.process.pid}/maps").read_text()
-    if "asan" not in maps and "tsan" not in maps:
+        pulls = [pool.submit(pull, modeld, f"{registry.host}/ai/busy{i}:v1") for i in range(4)]
+        while not all(p.done() for p in pulls):
+            for path in ("/models", f"/models/{TEXT}", "/engines/v1/models", "/healthz"):
+                ask(path, lambda: get(path))
+            ask("chat", lambda: chat(modeld))
+    assert all(p.result()[1][-1]["type"] == "success" for p in pulls)
+    print({what: f"{max(times):.3f} s" for what, times in worst.items()})
+    # Far above what a stopped loop would show on the busiest machine, far below a pull's limits.
+    assert all(max(times) < 10 for times in worst.values()), worst
+    if not is_sanitized():
         status = pathlib.Path(f"/proc/{modeld.process.pid}/status").read_text()
         peak = int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
         print(f"most memory in four pulls: {peak} KiB")
@@ -379,15 +388,16 @@ def test_others_are_answered_quickly_during_four_pulls(registry, start, models_s
 # ---- killed, full, offline ----
 
 def test_a_kill_costs_little_and_the_next_pull_goes_on(registry, start, store):
-    """Ten kills at points spread over a pull of 1 GB: what is fetched again is less than a
-    chunk each time, and the result is right."""
+    """Ten kills at random points of a pull of 1 GB: what is fetched again is less than a chunk
+    each time, and the result is right."""
     size = 1 << 30
+    points = sorted(random.sample(range(size // 50, size - size // 50), 10))
+    print(f"killed at {points}")
     m = pushed(registry, "ai/killed", size, 7 * MB)
     ref = f"{registry.host}/ai/killed:v1"
     before = len(registry.requests())
-    for i in range(10):
+    for at in points:
         modeld = start(store)
-        at = size * (i + 1) // 11
         with modeld.http.stream("POST", "/models/create", json={"from": ref},
                                 headers={"Accept": "application/json"}, timeout=120) as r:
             try:
@@ -411,42 +421,70 @@ def test_a_kill_costs_little_and_the_next_pull_goes_on(registry, start, store):
     assert again <= 10 * 32 * MB
 
 
-def test_a_full_disk_is_told_before_and_in_the_middle(registry, start, tmp_path):
+@pytest.fixture
+def disk(tmp_path):
+    """disk(megabytes) is a file system of that size; called again it changes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def size(mb):
+        how = "-o remount,size={}m" if folder.is_mount() else "-t tmpfs -o size={}m tmpfs"
+        subprocess.run(["mount", *how.format(mb).split(), str(folder)], check=True)
+        return folder
+    yield size
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_model_that_does_not_fit_is_told_before_it_is_fetched(registry, start, disk):
     m = pushed(registry, "ai/full", 40 * MB, 10)
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=True)
-    try:
-        modeld = start(disk / "store")
-        ref = f"{registry.host}/ai/full:v1"
-        status, text = pull(modeld, ref)
-        assert status == 500 and "no space left" in text
-        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-        with modeld.http.stream("POST", "/models/create", json={"from": ref},
-                                headers={"Accept": "application/json"}) as r:
-            lines = r.iter_lines()
-            next(lines)
-            # Somebody else takes the rest.
-            hog = disk / "hog"
-            with open(hog, "wb") as f:
-                try:
-                    for _ in range(40):
-                        f.write(bytes(MB))
-                        f.flush()
-                except OSError:
-                    pass
-            events = [json.loads(line) for line in lines]
-        if events[-1]["type"] == "error":  # else it was quicker
-            assert "No space left" in events[-1]["message"]
-            assert modeld.http.get("/models").json() == []
-            left = [p.name for p in (disk / "store/blobs/sha256").iterdir()]
-            assert all(n.endswith(".incomplete") or len(n) == 64 for n in left)
-        hog.unlink()
-        assert pull(modeld, ref)[1][-1]["type"] == "success"
-        check_stored(disk / "store", m)
-        modeld.stop()
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+    modeld = start(disk(24) / "store")
+    before = len(registry.requests())
+    status, text = pull(modeld, f"{registry.host}/ai/full:v1")
+    assert status == 500 and "no space left" in text and "0.04 GB" in text
+    assert gets(registry, before, m.names[0]) == []
+    modeld.stop()
+
+
+@pytest.mark.parametrize("room", [0, 5, 20])
+def test_a_disk_that_fills_in_the_middle_is_told_and_the_pull_goes_on_later(
+        liar, start, disk, room):
+    """Somebody else takes the space, but for `room` MB, before the first byte comes."""
+    m = model(40 * MB, 10, seed="fills")
+    asked, go = threading.Event(), threading.Event()
+
+    def lie(h):
+        if h.path.endswith(m.names[0]):
+            asked.set()
+            assert go.wait(60)
+        return False
+    s = liar(lie=lie)
+    s.add(m)
+    folder = disk(64)
+    modeld = start(folder / "store")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pulling = pool.submit(pull, modeld, f"{s.host}/ai/x:v1")
+        assert asked.wait(30)
+        hog = folder / "hog"
+        free = os.statvfs(folder)
+        with open(hog, "wb") as f:
+            os.posix_fallocate(f.fileno(), 0, free.f_bavail * free.f_frsize - room * MB)
+        go.set()
+        status, answer = pulling.result(60)
+    text = answer if status != 200 else answer[-1]["message"]
+    assert "No space left on device" in text, answer
+    # What is there is either whole or can be gone on with.
+    assert modeld.http.get("/models").json() == []
+    left = {p.name: p for p in (folder / "store/blobs/sha256").iterdir()}
+    assert all(n.endswith(".incomplete") or len(n) == 64 for n in left), left
+    assert not list((folder / "store").rglob("*.tmp-*"))
+    there = sum(p.stat().st_blocks * 512 for p in left.values())
+    assert there >= (room - 1) * MB
+    hog.unlink()
+    sent = s.sent
+    assert pull(modeld, f"{s.host}/ai/x:v1")[1][-1]["type"] == "success"
+    check_stored(folder / "store", m)
+    assert s.sent - sent <= 40 * MB + 20000 - max(0, room - 3) * MB
+    modeld.stop()
 
 
 def test_a_model_that_is_here_is_used_when_its_registry_is_away(store, start):
