@@ -72,7 +72,11 @@ static void on_poll(uv_poll_t *uv, int status, int events)
 	struct poller *p = container_of(uv, struct poller, uv);
 	int flags = (events & UV_READABLE ? CURL_CSELECT_IN : 0) |
 		    (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0);
-	act(p->m, p->fd, status < 0 ? CURL_CSELECT_ERR : flags);
+	/* A connection that broke may hold an answer still; whoever reads and
+	 * writes it finds out, and why it broke. */
+	if (status < 0)
+		flags = CURL_CSELECT_IN | CURL_CSELECT_OUT;
+	act(p->m, p->fd, flags);
 }
 
 static void on_poll_closed(uv_handle_t *h)

@@ -88,6 +88,8 @@ static void finish(struct push_blob *b, int outcome, const struct err *e)
 
 static void fail(struct push_blob *b, struct err *e)
 {
+	if (e->code == ERR_NOT_FOUND)
+		e->code = ERR_SYSTEM; /* it is not the model */
 	err_wrap(e, "blob sha256:%.12s", b->config.digest.hex);
 	finish(b, -1, e);
 }
@@ -343,12 +345,11 @@ static void on_good(struct push_blob *b, int status)
 /* ---- failures ---- */
 
 /* The upload is not there any more, or was never as it should be. */
-static void begin_anew(struct push_blob *b, const struct err *e, int wait_ms)
+static void forget_upload(struct push_blob *b)
 {
 	b->has_upload = false;
 	b->best = MAX(b->best, b->there);
 	b->there = 0;
-	again(b, LOOK, e, (unsigned)wait_ms);
 }
 
 static void on_refused(struct push_blob *b, int status, struct err *e)
@@ -370,15 +371,16 @@ static void on_refused(struct push_blob *b, int status, struct err *e)
 		go(b, b->from < b->config.n_from ? SEEK : BEGIN);
 		return;
 	case BEGIN:
-		if (status == 404) {
-			e->code = ERR_SYSTEM; /* of models it says nothing */
+		if (status == 404)
 			err_wrap(e, "there is no repository '%s' to push to",
 				 b->config.registry->repository);
-		}
 		fail(b, e);
 		return;
 	case ASK:
-		begin_anew(b, e, 0);
+		/* Docker's registry knows no upload any more that was cut in
+		 * the middle of a chunk. What led here was counted. */
+		forget_upload(b);
+		go(b, LOOK);
 		return;
 	case CHUNK:
 	case COMMIT:
@@ -387,14 +389,16 @@ static void on_refused(struct push_blob *b, int status, struct err *e)
 		} else if (status && e->code == ERR_SYSTEM &&
 			   !b->has_no_chunks) {
 			b->has_no_chunks = true;
-			begin_anew(b, e, 0);
+			forget_upload(b);
+			go(b, LOOK);
 		} else {
 			fail(b, e);
 		}
 		return;
 	case WHOLE:
 		if (status == 404) {
-			begin_anew(b, e, 0);
+			forget_upload(b);
+			again(b, LOOK, e, 0);
 		} else if (status == 400) {
 			e->code = ERR_CORRUPT;
 			err_wrap(e, "the registry does not accept the bytes; "

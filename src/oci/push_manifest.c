@@ -40,6 +40,8 @@ static void finish(struct push_manifest *m, int outcome, const struct err *e)
 	if (outcome) {
 		why = *e;
 		err_wrap(&why, "manifest %s", m->config.name);
+		if (why.code == ERR_NOT_FOUND)
+			why.code = ERR_SYSTEM; /* it is not the model */
 	}
 	destroy(m);
 	fn(ctx, outcome, &why);
@@ -133,9 +135,7 @@ static void on_put(void *ctx, int outcome, const struct err *e)
 		unsigned ms = LIMIT_PULL_PAUSE_MS << m->tries;
 		timer_start(&m->pause, MAX(ms, wait_ms));
 	} else if (outcome && (status == 400 || status == 404)) {
-		why = *e;
-		why.code = ERR_SYSTEM; /* of models here 404 says nothing */
-		finish(m, PUSH_MANIFEST_REFUSED, &why);
+		finish(m, PUSH_MANIFEST_REFUSED, e);
 	} else if (outcome) {
 		finish(m, -1, e);
 	} else if (m->has_said && !digest_eq(&m->said, &m->config.digest)) {
