@@ -170,7 +170,8 @@ static void on_crash(int number)
 		say(events_fd, FAILED("crashed or nests too deeply"));
 		say(STDERR_FILENO, FAILED("crashed or nests too deeply"));
 	}
-	signal(number, SIG_DFL); /* and it comes again */
+	signal(number, SIG_DFL);
+	raise(number); /* comes when this is left */
 }
 
 static void watch_crash()

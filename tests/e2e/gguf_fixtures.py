@@ -39,13 +39,15 @@ def file(pairs, tensors, data=b"", *, magic=b"GGUF", version=3, n_tensors=None, 
     return head + bytes(-len(head) % alignment) + data
 
 
-WIDTH, WORDS, FEED = 64, 64, 128
+WIDTH, FEED = 64, 128
+LETTERS = [chr(c) for c in range(33, 127)]
+WORDS = 3 + 256 + len(LETTERS)
 
 
 def tiny(changes=None, *, extra=(), drop=(), rename=None):
     """A whole llama model of two layers that says nothing sensible. `changes` are
     {key: (kind, value)}; the model is as large as WIDTH and so on say, whatever they claim."""
-    words = ["<unk>", "<s>", "</s>"] + [chr(33 + i) for i in range(WORDS - 3)]
+    words = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)] + LETTERS
     pairs = {
         "general.architecture": (STRING, "llama"), "general.name": (STRING, "tiny"),
         "llama.context_length": (U32, 256), "llama.embedding_length": (U32, WIDTH),
@@ -56,7 +58,7 @@ def tiny(changes=None, *, extra=(), drop=(), rename=None):
         "tokenizer.ggml.model": (STRING, "llama"),
         "tokenizer.ggml.tokens": (ARRAY, (STRING, words)),
         "tokenizer.ggml.scores": (ARRAY, (F32, [-float(i) for i in range(WORDS)])),
-        "tokenizer.ggml.token_type": (ARRAY, (I32, [2, 3, 3] + [1] * (WORDS - 3))),
+        "tokenizer.ggml.token_type": (ARRAY, (I32, [2, 3, 3] + [6] * 256 + [1] * len(LETTERS))),
         "tokenizer.ggml.bos_token_id": (U32, 1), "tokenizer.ggml.eos_token_id": (U32, 2),
         "tokenizer.chat_template": (STRING, "{% for m in messages %}{{ m.content }}{% endfor %}"),
     }
