@@ -16,6 +16,8 @@
 
 #include <stdio.h>
 
+#include <strings.h>
+
 /* ---- loading ahead ---- */
 
 struct preload {
@@ -155,10 +157,8 @@ static int find_model(struct setting *s, struct str name,
 				 "'model' is required: the name of a model");
 	if (allowed_find(s->api, s->x, name, out, e))
 		return -1;
-	if ((*out)->format[0] && strcmp((*out)->format, "gguf") != 0)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "no engine here runs models of the format '%s'",
-			       (*out)->format);
+	if ((*out)->format[0] && strcasecmp((*out)->format, "gguf") != 0)
+		return engine_refuse(*out, e);
 	return 0;
 }
 

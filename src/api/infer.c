@@ -327,9 +327,7 @@ static int acquire(struct infer *in, struct err *e)
 	if (!en && !m)
 		return no_model(in, e);
 	if (!en)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "no engine here runs models of the format '%s'",
-			       m->format);
+		return engine_refuse(m, e);
 	in->config = m ? configure_text(api, m, in->lease.mode,
 					exchange_arena(in->x))
 		       : "{}";

@@ -1,4 +1,7 @@
 #include "engine/engine.h"
+#include "model/catalog.h"
+
+#include <strings.h>
 
 static const char *const mode_names[] = {
 	[ENGINE_COMPLETION] = "completion",
@@ -77,6 +80,25 @@ struct engine *engine_set_for_model(struct engine_set *s, struct str name,
 			return en;
 	}
 	return NULL;
+}
+
+int engine_refuse(const struct catalog_model *m, struct err *e)
+{
+	if (strcmp(m->format, "safetensors") == 0)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "no engine here runs models of the format "
+			       "'safetensors': use a GGUF of this model "
+			       "(llama.cpp's convert_hf_to_gguf.py makes one), "
+			       "or configure an engine that serves it");
+	if (m->format[0] && strcasecmp(m->format, "gguf") != 0)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "no engine here runs models of the format '%s'; "
+			       "GGUF is what llama.cpp runs",
+			       m->format);
+	return err_set(e, ERR_UNSUPPORTED,
+		       "no layer of this model is a GGUF file that can be run "
+		       "as it is (weights in a tar cannot): package it again "
+		       "from its GGUF file");
 }
 
 void engine_init(struct engine *en, const struct engine_kind *kind,

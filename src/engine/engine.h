@@ -123,6 +123,8 @@ struct engine *engine_set_find(struct engine_set *s, struct str name);
  * first served. NULL: no engine has it. */
 struct engine *engine_set_for_model(struct engine_set *s, struct str name,
 				    const struct catalog_model *m);
+/* Why no engine here runs this model, and what to do. Sets *e; gives -1. */
+int engine_refuse(const struct catalog_model *m, struct err *e);
 
 /* For kinds: a new engine's common part. */
 void engine_init(struct engine *en, const struct engine_kind *kind,

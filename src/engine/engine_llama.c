@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* When a model does not say how large its keys and values are. */
@@ -37,7 +38,8 @@ static bool serves(struct engine *en, struct str name,
 	(void)en;
 	(void)name;
 	(void)is_named;
-	return m && (!m->format[0] || strcmp(m->format, "gguf") == 0);
+	return m && m->n_weights &&
+	       (!m->format[0] || strcasecmp(m->format, "gguf") == 0);
 }
 
 /* ---- how much context, and what it costs ---- */

@@ -36,6 +36,27 @@ static void take_config(const struct model_config *c, struct arena *a,
 	m->has_template = template && template[0];
 }
 
+/* What the config leaves out, the layers may tell. */
+static const char *format_of(const char *said,
+			     const struct manifest_blob *layer)
+{
+	switch (manifest_layer_kind(layer)) {
+	case MANIFEST_GGUF:
+		return said[0] ? said : "gguf";
+	case MANIFEST_SAFETENSORS:
+		return said[0] ? said : "safetensors";
+	case MANIFEST_DDUF:
+		return said[0] ? said : "diffusers";
+	case MANIFEST_WEIGHTS:
+	case MANIFEST_MMPROJ:
+	case MANIFEST_TEMPLATE:
+	case MANIFEST_LICENCE:
+	case MANIFEST_FILE:
+		break;
+	}
+	return said;
+}
+
 static void take_layers(const struct manifest *m, struct store *s,
 			struct arena *a, struct catalog_model *out)
 {
@@ -51,6 +72,7 @@ static void take_layers(const struct manifest *m, struct store *s,
 		case MANIFEST_SAFETENSORS:
 		case MANIFEST_DDUF:
 			weights[out->n_weights++] = path;
+			out->format = format_of(out->format, layer);
 			out->weight_bytes += layer->bytes;
 			break;
 		case MANIFEST_LICENCE:
@@ -104,5 +126,7 @@ int card_read(struct store *s, const struct digest *id, struct arena *a,
 	*out = (struct catalog_model){ .id = *id };
 	take_config(c, a, out);
 	take_layers(m, s, a, out);
+	if (!out->created_s)
+		out->created_s = store_since(s, id);
 	return 0;
 }

@@ -24,7 +24,9 @@ struct catalog_model {
 	struct digest id;
 	const char *const *tags; /* fully qualified */
 	size_t n_tags;
-	int64_t created_s; /* Unix time; 0: not known */
+	/* Unix time: of the artifact; when it came here, if it says 1970 (to be
+	 * the same everywhere) or nothing. 0: not known. */
+	int64_t created_s;
 	/* From the config; "" or 0 where it does not say. */
 	const char *format;
 	const char *architecture;

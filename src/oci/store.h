@@ -43,6 +43,9 @@ must_use int store_read_manifest(struct store *s, const struct digest *d,
 				 struct buf *out, struct err *e);
 must_use int store_read_blob(struct store *s, const struct digest *d,
 			     struct buf *out, struct err *e);
+/* When the model came into this store, as its manifest's file says: Unix time,
+ * 0 if it is not known. */
+int64_t store_since(const struct store *s, const struct digest *id);
 /* The absolute path, whether there is such a blob or not. */
 const char *store_blob_path(const struct store *s, const struct digest *d,
 			    struct arena *a);
