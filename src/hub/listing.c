@@ -58,11 +58,11 @@ int listing_parse_revision(struct str text, struct listing_revision *out,
 	auto_free char *sha = NULL, *id = NULL, *time = NULL;
 	*out = (struct listing_revision){ 0 };
 	if (find_str(text, "sha", &sha, e) || find_str(text, "id", &id, e) ||
-	    find_str(text, "lastModified", &time, e))
-		return err_set(e, ERR_CORRUPT,
-			       "the hub's answer is no description of a "
-			       "repository: %s",
-			       e->msg);
+	    find_str(text, "lastModified", &time, e)) {
+		e->code = ERR_CORRUPT;
+		return err_wrap(e, "the hub's answer is no description of a "
+				   "repository");
+	}
 	if (!sha || !githash_parse(str_of(sha), &out->commit))
 		return err_set(e, ERR_CORRUPT,
 			       "the hub does not say which commit it is");
