@@ -210,6 +210,24 @@ void doctor_daemon_store(struct doctor *d)
 		check_space(d, told);
 }
 
+/* The engine itself tries, on this kernel. */
+static void check_sandbox(struct doctor *d, const char *program)
+{
+	auto_buf struct buf out;
+	struct err why = { 0 };
+	const char *const argv[] = { program, "--show-sandbox", NULL };
+	buf_init(&out, 65536);
+	int got = tool_run(argv, TOOL_MS, &out, &why);
+	struct str last = tool_last_line(buf_str(&out));
+	if (got == 0)
+		doctor_ok(d, "engine sandbox: %.*s", STR_ARG(last));
+	else
+		doctor_fail(d,
+			    "engine sandbox: %s%.*s: this kernel or container "
+			    "forbids seccomp filters, so no model starts",
+			    why.msg, STR_ARG(last));
+}
+
 void doctor_daemon_llama(struct doctor *d)
 {
 	auto_buf struct buf out;
@@ -226,9 +244,10 @@ void doctor_daemon_llama(struct doctor *d)
 	const char *const argv[] = { program, "--version", NULL };
 	int got = tool_run(argv, TOOL_MS, &out, &why);
 	struct str last = tool_last_line(buf_str(&out));
-	if (got == 0)
+	if (got == 0) {
 		doctor_ok(d, "engine: %.*s", STR_ARG(last));
-	else if (got == TOOL_ABSENT)
+		check_sandbox(d, program);
+	} else if (got == TOOL_ABSENT)
 		doctor_fail(d,
 			    "engine: %s is not there or no program: install "
 			    "modeld again, or set --llama",

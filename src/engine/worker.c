@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -261,12 +262,43 @@ static char **with_socket(char *const argv[], char *listen)
 	return all;
 }
 
+/* What an engine has no use for, and a model that has taken it over would: the
+ * daemon's tokens, passwords, and proxies with theirs. */
+static bool is_secret(const char *variable)
+{
+	static const char *const parts[] = { "TOKEN",  "SECRET", "PASSW",
+					     "CREDEN", "_KEY",	 "_PROXY",
+					     "AUTH",   "COOKIE" };
+	struct str name = str_of(variable);
+	ptrdiff_t equals = str_find(name, '=');
+	auto_free char *text =
+		str_dup(equals < 0 ? name : str_head(name, (size_t)equals));
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (strcasestr(text, parts[i]))
+			return true;
+	return false;
+}
+
+/* The caller frees the array only. */
+static char **without_secrets(char *const env[])
+{
+	size_t n = 0, kept = 0;
+	while (env[n])
+		n++;
+	char **out = xcalloc(n + 1, sizeof *out);
+	for (size_t i = 0; i < n; i++)
+		if (!is_secret(env[i]))
+			out[kept++] = env[i];
+	return out;
+}
+
 int worker_start(struct uv_loop_s *loop, char *const argv[], const char *socket,
 		 const char *label, const struct worker_fns *fns, void *ctx,
 		 struct worker **out, struct err *e)
 {
 	auto_free char *listen = xasprintf("unix:%s", socket);
 	auto_free char **all = with_socket(argv, listen);
+	auto_free char **env = without_secrets(environ);
 	auto_(worker) w = xcalloc(1, sizeof *w);
 	w->fns = *fns;
 	w->ctx = ctx;
@@ -275,7 +307,7 @@ int worker_start(struct uv_loop_s *loop, char *const argv[], const char *socket,
 	buf_init(&w->tail, LIMIT_ENGINE_TAIL_BYTES);
 	timer_init(&w->silence, loop, on_silence, w);
 	w->pool = http_pool_new(loop, listen);
-	if (child_start(loop, all, NULL, &child_fns, w, &w->child, e))
+	if (child_start(loop, all, env, &child_fns, w, &w->child, e))
 		return err_wrap(e, "start the engine");
 	timer_start(&w->silence, LIMIT_LOAD_SILENCE_MS);
 	*out = steal(&w);

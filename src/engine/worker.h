@@ -26,7 +26,8 @@ struct worker_fns {
 
 /* argv: the program and its options, ended by NULL, without --listen and
  * --events-fd, which are added. `socket` is where it shall listen; `label`
- * stands in log lines. All are copied. */
+ * stands in log lines. All are copied. It gets our environment without what
+ * looks like a secret. */
 must_use int worker_start(struct uv_loop_s *loop, char *const argv[],
 			  const char *socket, const char *label,
 			  const struct worker_fns *fns, void *ctx,

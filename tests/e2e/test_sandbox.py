@@ -150,6 +150,23 @@ def test_the_running_worker_is_shut_in(start, models_store):
     assert "Landlock" in m.log() and "seccomp" in m.log()
 
 
+def test_the_daemon_keeps_its_secrets(start, models_store):
+    m = start(models_store, env={"HF_TOKEN": "canary", "https_proxy": "http://u:canary@127.0.0.1:9",
+                                 "REGISTRY_PASSWORD": "canary", "HARMLESS": "kept"})
+    assert m.http.post("/v1/chat/completions", json=CHAT).status_code == 200
+    (pid,) = m.workers()
+    environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    assert b"HARMLESS=kept" in environment
+    assert not [v for v in environment if b"canary" in v]
+
+
+def test_doctor_says_how_far_the_engine_is_shut_in(modeld):
+    r = subprocess.run([BUILD / "docker-model", "doctor"], capture_output=True, text=True,
+                       timeout=60, env={**os.environ, "MODEL_RUNNER_HOST": modeld.url})
+    want = f"Landlock {landlock_abi()}, seccomp" if landlock_abi() else "no Landlock"
+    assert re.search(rf"engine sandbox: .*{want}", r.stdout), r.stdout + r.stderr
+
+
 def test_each_model_sees_its_own_files_only(start, own_store):
     """Its socket, the event pipe and its weights are all that a worker holds."""
     m = start(own_store)
