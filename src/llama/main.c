@@ -142,7 +142,8 @@ static void help(void)
 	printf("  --" name " " value "\n\t\t\t" text "\n");
 	OPTIONS
 #undef OPT
-	printf("  --help, --version\n");
+	printf("  --show-sandbox\n\t\t\tsay how far this kernel shuts it in\n"
+	       "  --help, --version\n");
 }
 
 /* Splits "--name=value" and "--name value". */
@@ -377,9 +378,8 @@ static void say_ready(struct program *p)
 	log_info("ready address=%s port=%d kind=%s context=%d slots=%d "
 		 "threads=%d model_bytes=%llu context_bytes=%llu "
 		 "compute_bytes=%llu sandbox=\"%s\"",
-		 p->o.listen, serve_port(&p->serve),
-		 batch_kind(f), f->context, f->slots,
-		 f->threads, (unsigned long long)f->memory.model,
+		 p->o.listen, serve_port(&p->serve), batch_kind(f), f->context,
+		 f->slots, f->threads, (unsigned long long)f->memory.model,
 		 (unsigned long long)f->memory.context,
 		 (unsigned long long)f->memory.compute, sandbox);
 	events_ready(p->events, f, sandbox);
@@ -436,6 +436,22 @@ static bool is_asked(char **argv, const char *word)
 	return false;
 }
 
+/* Not what it should be: what came of it. */
+static int show_sandbox(void)
+{
+	struct sandbox_options o = { 0 };
+	struct sandbox s = { 0 };
+	struct err e;
+	char text[SANDBOX_TEXT_BYTES];
+	if (sandbox_enter(&o, &s, &e)) {
+		fprintf(stderr, "%s\n", e.msg);
+		return 1;
+	}
+	sandbox_text(&s, text);
+	puts(text);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct program p = { .o = { .events_fd = -1,
@@ -453,6 +469,8 @@ int main(int argc, char **argv)
 		puts("modeld-llama " MODELD_VERSION);
 		return 0;
 	}
+	if (is_asked(argv, "--show-sandbox"))
+		return show_sandbox();
 	if (read_options(argv, &p.o, &e)) {
 		fprintf(stderr, "modeld-llama: %s\n", e.msg);
 		free(p.o.models);
