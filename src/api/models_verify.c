@@ -25,7 +25,7 @@ static int step(struct pieces *p, struct err *e)
 	struct verifying *v = container_of(p, struct verifying, pieces);
 	if (!v->verify && verify_new(p->api->store, &v->verify, e))
 		return -1;
-	return verify_next(v->verify, &v->step, e);
+	return verify_next(v->verify, &v->step);
 }
 
 static void fini(struct pieces *p)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct item {
@@ -135,31 +136,39 @@ static int hash(struct verify *v)
 	return VERIFY_MORE;
 }
 
-static int open_next(struct verify *v, struct err *e)
+static void open_next(struct verify *v)
 {
 	char path[FOLDER_PATH_BYTES];
+	struct stat st;
 	const struct item *it = &v->items[v->at++];
-	v->step = (struct verify_step){ .digest = it->digest };
+	struct verify_step *step = &v->step;
+	*step = (struct verify_step){ .digest = it->digest };
 	snprintf(path, sizeof path, "%s/%s",
 		 it->is_manifest ? STORE_MANIFESTS : STORE_BLOBS,
 		 it->digest.hex);
-	v->fd = openat(v->folder->fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (v->fd < 0 && errno != ENOENT)
-		return err_sys(e, "open %s/%s", v->folder->path, path);
-	if (v->fd >= 0)
+	/* Links are followed, as they are when the model is used; a pipe must
+	 * not be waited for. */
+	v->fd = openat(v->folder->fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (v->fd >= 0 && fstat(v->fd, &st) == 0 && S_ISREG(st.st_mode)) {
 		v->hash = digest_ctx_new();
+		return;
+	}
+	if (v->fd >= 0)
+		snprintf(step->problem, sizeof step->problem, "it is no file");
+	else if (errno == ENOENT)
+		snprintf(step->problem, sizeof step->problem, "it is missing");
 	else
-		snprintf(v->step.problem, sizeof v->step.problem,
-			 "it is missing");
-	return 0;
+		snprintf(step->problem, sizeof step->problem,
+			 "it cannot be opened: %s", strerror(errno));
+	base_closep(&v->fd);
 }
 
-int verify_next(struct verify *v, struct verify_step *out, struct err *e)
+int verify_next(struct verify *v, struct verify_step *out)
 {
 	if (v->fd < 0 && v->at == v->n)
 		return VERIFY_END;
-	if (v->fd < 0 && open_next(v, e))
-		return -1;
+	if (v->fd < 0)
+		open_next(v);
 	int got = v->fd < 0 ? VERIFY_BAD : hash(v);
 	*out = v->step;
 	if (got != VERIFY_MORE)

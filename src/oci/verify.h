@@ -21,9 +21,7 @@ void verify_free(struct verify *v);
 BASE_AUTO(verify);
 
 /* 0: the next file is as it should be; VERIFY_BAD: it is not, out->problem
- * says why; VERIFY_MORE: the file goes on; VERIFY_END: there are no more. -1 if
- * it cannot be read at all. */
-must_use int verify_next(struct verify *v, struct verify_step *out,
-			 struct err *e);
+ * says why; VERIFY_MORE: the file goes on; VERIFY_END: there are no more. */
+must_use int verify_next(struct verify *v, struct verify_step *out);
 /* How many files there are to read. */
 size_t verify_count(const struct verify *v);
