@@ -25,6 +25,7 @@ struct llama {
 	char *program;	   /* owned */
 	const struct tunings *tunings;
 	uint64_t budget_bytes;
+	bool no_sandbox;
 };
 
 static struct llama *of(struct engine *en)
@@ -166,6 +167,8 @@ static char **make_argv(const struct llama *l, const struct catalog_model *m,
 		pooling = "mean";
 	if (pooling)
 		add_arg(argv, &n, "--pooling", pooling);
+	if (l->no_sandbox)
+		add_arg(argv, &n, "--sandbox", "off");
 	for (size_t i = 0; t && i < t->n_args; i++)
 		argv[n++] = t->args[i];
 	return argv;
@@ -263,6 +266,7 @@ struct engine *engine_llama_new(struct uv_loop_s *loop,
 	l->pool = pool_new(loop, &pool);
 	l->program = xstrdup(c->program);
 	l->tunings = c->tunings;
+	l->no_sandbox = c->no_sandbox;
 	l->budget_bytes = c->pool.budget_bytes;
 	return &l->base;
 }

@@ -11,6 +11,7 @@ struct engine_llama_config {
 	const char *program; /* modeld-llama; copied */
 	struct pool_config pool;
 	const struct tunings *tunings; /* of the models; borrowed */
+	bool no_sandbox;	       /* engines are not shut in */
 };
 
 struct engine *engine_llama_new(struct uv_loop_s *loop,

@@ -137,6 +137,7 @@ static void add_llama(struct daemon *d)
 			.ctx = d,
 		},
 		.tunings = d->api.tunings,
+		.no_sandbox = !d->options->sandbox,
 	};
 	if (!c.pool.budget_bytes)
 		c.pool.budget_bytes = budget_default();

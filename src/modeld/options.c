@@ -217,6 +217,7 @@ int options_read(struct options *o, int argc, char **argv, struct err *e)
 			       .keep_alive_ms = 300000,
 			       .metrics = true,
 			       .record = true,
+			       .sandbox = true,
 			       .log_level = LOG_INFO,
 			       .ready_fd = -1,
 			       .config = paths_config() };

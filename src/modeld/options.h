@@ -33,6 +33,7 @@ struct options {
 	uint64_t memory_bytes; /* 0: nine tenths of what there is */
 	bool metrics;
 	bool record; /* the last requests */
+	bool sandbox;
 	enum log_level log_level;
 	int ready_fd; /* -1: none */
 	/* The file's "engines", or NULL; owned. */

@@ -112,8 +112,7 @@ static int set_hf_endpoint(struct options *o, const char *text, struct err *e)
 	return replace(&o->hf_endpoint, text);
 }
 
-static int set_hf_token_file(struct options *o, const char *text,
-			     struct err *e)
+static int set_hf_token_file(struct options *o, const char *text, struct err *e)
 {
 	return replace_path(&o->hf_token_file, text, e);
 }
@@ -137,6 +136,11 @@ static int set_memory(struct options *o, const char *text, struct err *e)
 static int set_metrics(struct options *o, const char *text, struct err *e)
 {
 	return options_value_switch(text, &o->metrics, e);
+}
+
+static int set_sandbox(struct options *o, const char *text, struct err *e)
+{
+	return options_value_switch(text, &o->sandbox, e);
 }
 
 static int set_record(struct options *o, const char *text, struct err *e)
@@ -206,6 +210,8 @@ static const struct options_row rows[] = {
 	    "keep the last requests in memory, for GET /engines/requests (on)"),
 	OPT("llama", "PATH", NULL, true, set_llama,
 	    "the program modeld-llama"),
+	OPT("sandbox", "on|off", NULL, true, set_sandbox,
+	    "engines may do nothing but serve their model (on)"),
 	OPT("keep-alive", "TIME", NULL, true, set_keep_alive,
 	    "how long an unused model stays in memory (5m; -1: for ever)"),
 	OPT("memory", "SIZE", NULL, true, set_memory,

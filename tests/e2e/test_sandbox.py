@@ -160,6 +160,13 @@ def test_the_daemon_keeps_its_secrets(start, models_store):
     assert not [v for v in environment if b"canary" in v]
 
 
+def test_the_daemon_can_leave_its_engines_free(start, models_store):
+    m = start(models_store, "--sandbox", "off")
+    assert m.http.post("/v1/chat/completions", json=CHAT).status_code == 200
+    assert status(m.workers()[0], "Seccomp") == "0"
+    assert 'sandbox=\\"off\\"' in m.log() or 'sandbox="off"' in m.log()
+
+
 def test_doctor_says_how_far_the_engine_is_shut_in(modeld):
     r = subprocess.run([BUILD / "docker-model", "doctor"], capture_output=True, text=True,
                        timeout=60, env={**os.environ, "MODEL_RUNNER_HOST": modeld.url})
