@@ -13,7 +13,7 @@ import gguf
 import numpy as np
 import pytest
 
-from conftest import BUILD, Modeld, eventually
+from conftest import BUILD, Modeld, eventually, is_sanitized
 
 BIG, OTHER = "ai/big:v1", "ai/other:v1"
 # Far more than the buffers between server and client hold, so that the licence, which comes
@@ -120,6 +120,18 @@ def test_a_purge_does_not_cut_an_export(start, store, tmp_path):
         tar = rest()
     is_whole(start, tmp_path, tar, want)
     eventually(lambda: not blobs(store))
+
+
+def test_clients_that_read_nothing_cost_a_piece_each(start, store):
+    m = start(store)
+    m.http.get(f"/models/{BIG}/export")
+    before = m.rss_kib()
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(exporting(m))
+        assert m.http.get("/models").status_code == 200
+        grown = m.rss_kib() - before
+    assert is_sanitized() or grown < BYTES >> 10, f"{grown} KiB"
 
 
 def test_asking_for_the_head_reads_no_model(start, store):
