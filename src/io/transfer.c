@@ -219,15 +219,6 @@ static size_t on_send(char *p, size_t size, size_t n, void *ctx)
 	return got ? got : CURL_READFUNC_PAUSE;
 }
 
-static int on_seek(void *ctx, curl_off_t to, int origin)
-{
-	struct transfer *t = ctx;
-	if (!t->fns || to != 0 || origin != SEEK_SET)
-		return CURL_SEEKFUNC_FAIL;
-	t->fns->on_rewind(t->ctx);
-	return CURL_SEEKFUNC_OK;
-}
-
 /* ---- the end ---- */
 
 static void release(struct transfer *t)
@@ -420,8 +411,9 @@ static void set_body(struct transfer_pool *m, struct transfer *t,
 		SET(UPLOAD_BUFFERSIZE, (long)LIMIT_TRANSFER_READ_BYTES);
 		SET(READFUNCTION, on_send);
 		SET(READDATA, t);
-		SET(SEEKFUNCTION, on_seek);
-		SET(SEEKDATA, t);
+		/* No SEEKFUNCTION: when a kept connection breaks, libcurl would
+		 * send all of it again, where the owner can ask how much has
+		 * come. */
 	} else {
 		SET(POST, 1L);
 		SET(POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);

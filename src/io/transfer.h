@@ -37,11 +37,8 @@ struct transfer_fns {
 	int (*on_body)(void *ctx, struct str piece);
 	/* Of a request with `stream_bytes`: puts the next bytes of its body to
 	 * `to`, at most `room`, and gives how many; 0: there are none yet,
-	 * transfer_send() says when. */
+	 * transfer_send() says when. They are never wanted again. */
 	size_t (*on_send)(void *ctx, char *to, size_t room);
-	/* A kept connection turned out to be dead: the body again, from its
-	 * first byte. */
-	void (*on_rewind)(void *ctx);
 	/* Exactly once: 0 whole, -1 with *e: ERR_REFUSED (no connection),
 	 * ERR_FORBIDDEN (`allows` said no), ERR_ENGINE (cut, or no HTTP),
 	 * ERR_ENGINE_SLOW, ERR_SYSTEM (TLS, and what else is not the peer's

@@ -77,6 +77,10 @@ static void quote(const struct fetch *f, char *out, size_t n)
 		return;
 	snprintf(out, n, " (%.*s%s%.*s)", STR_ARG(str_head(code, 60)),
 		 message.n ? ": " : "", STR_ARG(str_head(message, 120)));
+	/* They end on somebody's terminal. */
+	for (; *out; out++)
+		if ((unsigned char)*out < ' ' || *out == 127)
+			*out = '?';
 }
 
 static enum err_code code_of(int status)
@@ -337,19 +341,11 @@ static size_t on_send(void *ctx, char *to, size_t room)
 	return f->fns->on_send(f->ctx, to, room);
 }
 
-static void on_rewind(void *ctx)
-{
-	struct fetch *f = ctx;
-	f->has_sent = false;
-	f->fns->on_rewind(f->ctx);
-}
-
 static const struct transfer_fns transfer_fns = {
 	.allows = allows,
 	.on_head = on_head,
 	.on_body = on_body,
 	.on_send = on_send,
-	.on_rewind = on_rewind,
 	.on_end = on_end,
 };
 
@@ -401,7 +397,8 @@ static void ask(struct fetch *f)
 	if (login && weburl_same_origin(&f->at, &f->place->url))
 		fields[n++] = login;
 	if (f->has_sent)
-		on_rewind(f);
+		f->fns->on_rewind(f->ctx);
+	f->has_sent = false;
 	f->transfer =
 		transfer_start(f->registry->all->transfers,
 			       &(struct transfer_request){

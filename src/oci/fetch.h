@@ -36,8 +36,9 @@ struct fetch_fns {
 	void (*on_head)(void *ctx, int status);
 	/* As in transfer.h. */
 	int (*on_body)(void *ctx, struct str piece);
-	/* As in transfer.h; a body is also sent again after a challenge. */
+	/* As in transfer.h, */
 	size_t (*on_send)(void *ctx, char *to, size_t room);
+	/* but after a challenge or a redirect the body is sent again. */
 	void (*on_rewind)(void *ctx);
 	/* The last; the fetch is gone when it returns. Besides the codes of
 	 * transfer.h: ERR_AUTH (401, 403), ERR_NOT_FOUND, ERR_UNAVAILABLE (5xx,
