@@ -54,19 +54,18 @@ static int list(int fd, const char *where, struct arena *a, const char ***out,
 static int walk(struct tree *t, int fd, const char *where, const char *prefix,
 		int depth, struct err *e);
 
-static int take(struct tree *t, int dir, const char *name, const char *path,
-		int depth, struct err *e)
+static int take(struct tree *t, int dir, const char *where, const char *name,
+		const char *path, int depth, struct err *e)
 {
 	struct stat st;
+	if (!str_is_utf8(str_of(name)))
+		return err_set(e, ERR_INVALID,
+			       "%s holds a name that is not UTF-8", where);
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(e, "stat %s", path);
 	t->n_links += S_ISLNK(st.st_mode);
 	if (S_ISREG(st.st_mode))
-		return str_is_utf8(str_of(path))
-			       ? add(t, path, e)
-			       : err_set(e, ERR_INVALID,
-					 "the name of a file is not UTF-8: %s",
-					 path);
+		return add(t, path, e);
 	if (!S_ISDIR(st.st_mode))
 		return 0;
 	if (depth == LIMIT_PACKAGE_DEPTH)
@@ -94,7 +93,7 @@ static int walk(struct tree *t, int fd, const char *where, const char *prefix,
 	else
 		failed = list(fd, where, &t->arena, &names, &n, e);
 	for (size_t i = 0; i < n && !failed; i++)
-		failed = take(t, dir, names[i],
+		failed = take(t, dir, where, names[i],
 			      arena_printf(&t->arena, "%s%s", prefix, names[i]),
 			      depth, e);
 	return failed;
