@@ -1,6 +1,8 @@
 /* chat.c - POST /v1/chat/completions. */
 #include "llama/generate.h"
+#include "llama/history.h"
 #include "llama/respond.h"
+#include "llama/schema.h"
 #include "llama/settings.h"
 
 #include <math.h>
@@ -117,6 +119,10 @@ static int check_tools(const json_t *tools, struct err *e)
 					 "\"function\" and a 'function' with a "
 					 "'name' and perhaps 'parameters'",
 					 i);
+		if (json_is_object(p) &&
+		    json_is_true(json_object_get(f, "strict")) &&
+		    schema_check(p, "tools", e))
+			return err_wrap(e, "tools[%zu]", i);
 	}
 	return 0;
 }
@@ -194,12 +200,15 @@ static int read_format(const struct params *p, char **schema, struct err *e)
 		return err_field(e, "response_format",
 				 "'response_format.type' must be text, "
 				 "json_object or json_schema");
-	const json_t *s =
-		json_object_get(json_object_get(f, "json_schema"), "schema");
+	const json_t *outer = json_object_get(f, "json_schema");
+	const json_t *s = json_object_get(outer, "schema");
 	if (!json_is_object(s))
 		return err_field(e, "response_format",
 				 "'response_format.json_schema.schema' must be "
 				 "an object");
+	if (json_is_true(json_object_get(outer, "strict")) &&
+	    schema_check(s, "response_format", e))
+		return -1;
 	*schema = json_object_size(s) ? json_text(s)
 				      : xstrdup("{\"type\":\"object\"}");
 	return 0;
@@ -213,6 +222,21 @@ static bool goes_on(const json_t *messages)
 	const char *role = json_string_value(json_object_get(last, "role"));
 	return strcmp(role, "assistant") == 0 &&
 	       !json_array_size(json_object_get(last, "tool_calls"));
+}
+
+/* What a model said wrong once must not end the chat. */
+static int render_any(struct generate *g, struct common_shim_ask *ask,
+		      struct err *e)
+{
+	const struct common_shim_templates *t = g->serve->templates;
+	if (common_shim_render(t, ask, &g->chat, e) == 0)
+		return 0;
+	auto_json *quoted = history_with_quotes(g->params.messages);
+	if (!quoted || e->code != ERR_INVALID)
+		return -1;
+	auto_free char *text = json_text(quoted);
+	ask->messages = text;
+	return common_shim_render(t, ask, &g->chat, e);
 }
 
 static int render(struct generate *g, struct err *e)
@@ -238,8 +262,9 @@ static int render(struct generate *g, struct err *e)
 		.effort = effort,
 		.parallel = parallel_calls(g),
 		.goes_on = goes_on(p->messages),
+		.no_thinking = p->reasoning_budget == 0,
 	};
-	if (common_shim_render(g->serve->templates, &ask, &g->chat, e)) {
+	if (render_any(g, &ask, e)) {
 		if (e->code != ERR_INVALID)
 			return -1;
 		/* Whatever is new in this request is the likeliest cause. */

@@ -235,10 +235,14 @@ static void call_once(std::string &grammar)
 static void set_variables(common_chat_templates_inputs &in,
 			  const common_shim_ask &ask)
 {
-	if (ask.kwargs)
-		for (auto item : common_json::parse(ask.kwargs).items())
+	in.enable_thinking = !ask.no_thinking;
+	if (ask.kwargs) {
+		/* It must outlive the loop over its items. */
+		auto all = common_json::parse(ask.kwargs);
+		for (auto item : all.items())
 			in.chat_template_kwargs[item.key()] =
 				item.value().dump();
+	}
 	auto thinking = in.chat_template_kwargs.find("enable_thinking");
 	if (thinking != in.chat_template_kwargs.end())
 		in.enable_thinking = thinking->second != "false";
@@ -351,6 +355,11 @@ void common_shim_prompt_free(struct common_shim_prompt *p)
 struct str common_shim_prompt_text(const struct common_shim_prompt *p)
 {
 	return view(p->params.prompt);
+}
+
+bool common_shim_prompt_thinks(const struct common_shim_prompt *p)
+{
+	return !p->params.thinking_end_tags.empty();
 }
 
 bool common_shim_prompt_has_grammar(const struct common_shim_prompt *p)
@@ -559,6 +568,7 @@ try {
 	s.preserved_tokens = p.kept;
 	s.generation_prompt = p.params.generation_prompt;
 	set_budget(s, p);
+	s.reasoning_budget_tokens = spec->budget;
 	auto made = std::make_unique<common_shim_sampler>();
 	made->sampler.reset(common_sampler_init(model, s));
 	*out = made.release();

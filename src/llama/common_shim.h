@@ -39,8 +39,9 @@ struct common_shim_ask {
 	const char *schema;	 /* that the answer must follow */
 	const char *kwargs;	 /* an object: variables for the template */
 	const char *effort;	 /* reasoning_effort, a plain word */
-	int parallel; /* parallel tool calls: 0, 1; -1 is the model's */
-	bool goes_on; /* the last message is the answer's beginning */
+	int parallel;	  /* parallel tool calls: 0, 1; -1 is the model's */
+	bool no_thinking; /* unless kwargs say otherwise */
+	bool goes_on;	  /* the last message is the answer's beginning */
 };
 
 /* Renders the chat; *out is the caller's. Errors are ERR_INVALID. */
@@ -51,6 +52,8 @@ void common_shim_prompt_free(struct common_shim_prompt *p);
 BASE_AUTO(common_shim_prompt);
 struct str common_shim_prompt_text(const struct common_shim_prompt *p);
 bool common_shim_prompt_has_grammar(const struct common_shim_prompt *p);
+/* Has its reasoning an end that can be brought about? */
+bool common_shim_prompt_thinks(const struct common_shim_prompt *p);
 /* Stop strings of the template, besides the model's own end marks; NULL after
  * the last. */
 const char *common_shim_prompt_stop(const struct common_shim_prompt *p,

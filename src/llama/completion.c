@@ -63,6 +63,46 @@ static int read_tokens(struct generate *g, struct generate_prompt *p,
 	return full ? err_field(e, "prompt", "'prompt' is too long") : 0;
 }
 
+/* What stands before and after the text to be filled in, as the model was
+ * taught it: the mark that texts begin with, PREFIX before SUFFIX after MIDDLE.
+ */
+static int add_suffix(struct generate *g, struct generate_prompt *p,
+		      struct err *e)
+{
+	const struct llama_vocab *v = weights_vocab(g->serve->weights);
+	auto_tokens struct tokens before = p->tokens;
+	size_t i = 0;
+	p->tokens = (struct tokens){ 0 };
+	if (llama_vocab_get_add_bos(v) && before.n &&
+	    before.p[0] == llama_vocab_bos(v))
+		tokens_push(&p->tokens, before.p[i++]);
+	tokens_push(&p->tokens, llama_vocab_fim_pre(v));
+	for (; i < before.n; i++)
+		tokens_push(&p->tokens, before.p[i]);
+	tokens_push(&p->tokens, llama_vocab_fim_suf(v));
+	if (serve_tokenize(g->serve, g->params.suffix, 0, "suffix", &p->tokens,
+			   e))
+		return -1;
+	tokens_push(&p->tokens, llama_vocab_fim_mid(v));
+	return 0;
+}
+
+static int check_suffix(const struct generate *g, struct err *e)
+{
+	const struct llama_vocab *v = weights_vocab(g->serve->weights);
+	if (llama_vocab_fim_pre(v) == LLAMA_TOKEN_NULL ||
+	    llama_vocab_fim_suf(v) == LLAMA_TOKEN_NULL ||
+	    llama_vocab_fim_mid(v) == LLAMA_TOKEN_NULL)
+		return err_field(e, "suffix",
+				 "'suffix' is not supported by this model: it "
+				 "was not taught to fill in; put what comes "
+				 "after into the prompt");
+	if (g->params.echo)
+		return err_field(e, "suffix",
+				 "'suffix' and 'echo' do not go together");
+	return 0;
+}
+
 static int read_prompt(struct generate *g, struct generate_prompt *p,
 		       const json_t *j, struct err *e)
 {
@@ -83,10 +123,8 @@ static int check(const struct generate *g, struct err *e)
 	const struct params *p = &g->params;
 	if (!p->prompt)
 		return err_field(e, "prompt", "'prompt' must be given");
-	if (p->suffix.n)
-		return err_field(e, "suffix",
-				 "'suffix' is not supported: put what comes "
-				 "after into the prompt");
+	if (p->suffix.n && check_suffix(g, e))
+		return -1;
 	if (p->best_of > p->n)
 		return err_field(e, "best_of",
 				 "'best_of' is not supported: ask for 'n' "
@@ -110,7 +148,9 @@ static int completion_read(struct generate *g, struct err *e)
 	generate_prompts(g, n);
 	for (size_t i = 0; i < n; i++)
 		if (read_prompt(g, &g->prompts[i],
-				is_one ? prompt : json_array_get(prompt, i), e))
+				is_one ? prompt : json_array_get(prompt, i),
+				e) ||
+		    (g->params.suffix.n && add_suffix(g, &g->prompts[i], e)))
 			return -1;
 	return 0;
 }

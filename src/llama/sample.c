@@ -65,7 +65,9 @@ int sample_new(const struct weights *w, const struct sample_spec *spec,
 	s->spec.biases = NULL;
 	s->spec.prompt = NULL;
 	s->n_vocab = (size_t)llama_vocab_n_tokens(weights_vocab(w));
-	if (spec->prompt && common_shim_prompt_has_grammar(spec->prompt)) {
+	if (spec->prompt &&
+	    (common_shim_prompt_has_grammar(spec->prompt) ||
+	     (spec->budget >= 0 && common_shim_prompt_thinks(spec->prompt)))) {
 		if (common_shim_sampler_new(weights_model(w), spec, &s->bound,
 					    e))
 			return -1;

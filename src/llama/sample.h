@@ -25,9 +25,11 @@ struct sample_spec {
 	float repeat, frequency, presence;
 	int32_t last_n; /* tokens that the penalties look back on */
 	uint32_t seed;
+	int32_t budget; /* tokens of reasoning; below 0: no limit */
 	const struct sample_bias *biases; /* borrowed for sample_new() */
 	size_t n_biases;
-	/* Its grammar, if it has one, binds the answer; NULL for none. */
+	/* Its grammar, if it has one, binds the answer, and it tells where its
+	 * reasoning ends; NULL for none. */
 	const struct common_shim_prompt *prompt;
 };
 

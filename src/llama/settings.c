@@ -137,6 +137,7 @@ struct sample_spec settings_sampling(const struct generate *g, size_t index)
 		.frequency = (float)p->frequency_penalty,
 		.presence = (float)p->presence_penalty,
 		.last_n = (int32_t)p->repeat_last_n,
+		.budget = (int32_t)p->reasoning_budget,
 		.seed = p->seed < 0 ? LLAMA_DEFAULT_SEED : seed,
 		.biases = g->biases,
 		.n_biases = g->n_biases,

@@ -153,27 +153,48 @@ def bert_states(path, ids):
     return x
 
 
-def make_ranker(path):
-    """all-MiniLM-L6-v2 with a head for ranking, of fixed random weights: a real BERT, and an
-    order that only numpy can tell beforehand."""
-    source = gguf.GGUFReader(EMBED_GGUF)
-    out = gguf.GGUFWriter(path, "bert")
+def copy_gguf(source, path, but=()):
+    """A writer with all that is in `source`, but for these keys, to be added to and finished."""
+    source = gguf.GGUFReader(source)
+    out = gguf.GGUFWriter(path, source.fields["general.architecture"].contents())
     for name, field in source.fields.items():
-        if name.startswith("GGUF.") or name in ("general.architecture", "bert.pooling_type"):
+        if name.startswith("GGUF.") or name in ("general.architecture", *but):
             continue
         kind, sub = field.types[0], field.types[-1] if len(field.types) > 1 else None
         out.add_key_value(name, field.contents(), kind, sub)
-    out.add_pooling_type(gguf.PoolingType.RANK)
     for t in source.tensors:
         out.add_tensor(t.name, np.array(t.data), raw_dtype=t.tensor_type)
-    random = np.random.default_rng(7)
-    for name, shape in (("cls.weight", (384, 384)), ("cls.bias", (384,)),
-                        ("cls.output.weight", (1, 384)), ("cls.output.bias", (1,))):
-        out.add_tensor(name, random.normal(0, 0.2, shape).astype(np.float32))
+    return out
+
+
+def finish_gguf(out):
     out.write_header_to_file()
     out.write_kv_data_to_file()
     out.write_tensors_to_file()
     out.close()
+
+
+def make_infiller(path):
+    """The chat model, some of whose unused marks mean what fill-in models' marks do."""
+    out = copy_gguf(TEXT_GGUF, path)
+    for name, token in zip(("fim_pre", "fim_suf", "fim_mid"), INFILL_MARKS):
+        out.add_uint32(f"tokenizer.ggml.{name}_token_id", token)
+    finish_gguf(out)
+
+
+INFILL_MARKS = (3, 4, 5)
+
+
+def make_ranker(path):
+    """all-MiniLM-L6-v2 with a head for ranking, of fixed random weights: a real BERT, and an
+    order that only numpy can tell beforehand."""
+    out = copy_gguf(EMBED_GGUF, path, ("bert.pooling_type",))
+    out.add_pooling_type(gguf.PoolingType.RANK)
+    random = np.random.default_rng(7)
+    for name, shape in (("cls.weight", (384, 384)), ("cls.bias", (384,)),
+                        ("cls.output.weight", (1, 384)), ("cls.output.bias", (1,))):
+        out.add_tensor(name, random.normal(0, 0.2, shape).astype(np.float32))
+    finish_gguf(out)
 
 
 @pytest.fixture(scope="session")

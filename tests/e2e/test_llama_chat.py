@@ -1,0 +1,219 @@
+"""modeld-llama's chats and completions, what test_llama.py leaves: reasoning and its budget, roles,
+strict schemas, filling in, template variables, broken history."""
+
+import json
+
+import pytest
+
+from conftest import ROOT
+from llama_fixtures import INFILL_MARKS, TEXT_GGUF, launch, llama, make_infiller, spawn  # noqa: F401
+
+USER = {"role": "user", "content": "Which is larger, 3 or 5?"}
+THINKING = ROOT / "tests/data/templates/thinking.jinja"
+TOOLS = ROOT / "tests/data/templates/chatml_tools.jinja"
+
+
+def message(r):
+    assert r.status_code == 200, r.text
+    return r.json()["choices"][0]["message"]
+
+
+def refused(r, param):
+    assert r.status_code == 400, r.text
+    e = r.json()["error"]
+    assert e["param"] == param, e
+    return e["message"]
+
+
+@pytest.fixture(scope="module")
+def thinker(tmp_path_factory):
+    m = launch(tmp_path_factory, TEXT_GGUF, "--ctx-size", 2048, "--chat-template-file", THINKING)
+    yield m
+    m.stop()
+
+
+@pytest.fixture(scope="module")
+def caller(tmp_path_factory):
+    m = launch(tmp_path_factory, TEXT_GGUF, "--ctx-size", 1024, "--chat-template-file", TOOLS)
+    yield m
+    m.stop()
+
+
+def test_reasoning_is_set_apart_and_ends_with_its_budget(thinker):
+    for budget in (4, 12):
+        r = thinker.chat(messages=[USER], max_tokens=40, reasoning_budget=budget, ignore_eos=True)
+        got = message(r)
+        n = len(thinker.post("/tokenize", content=got["reasoning_content"]).json()["tokens"])
+        assert 0 < n <= budget and got["content"]
+        assert "</think>" not in got["content"] + got["reasoning_content"]
+        # A stream says the same, in the two places.
+        deltas = [c["choices"][0]["delta"] for c in thinker.stream(
+            "/v1/chat/completions", messages=[USER], max_tokens=40, temperature=0,
+            reasoning_budget=budget, ignore_eos=True) if c["choices"]]
+        for part in ("reasoning_content", "content"):
+            assert "".join(d.get(part) or "" for d in deltas) == got[part]
+
+
+def test_without_a_budget_it_may_reason_to_the_end(thinker):
+    got = message(thinker.chat(messages=[USER], max_tokens=30, ignore_eos=True))
+    assert got["reasoning_content"] and not got["content"]
+
+
+def test_no_reasoning_at_all(thinker):
+    rendered = "<think>\n\n</think>"
+    for body in ({"reasoning_budget": 0}, {"reasoning_effort": "none"},
+                 {"chat_template_kwargs": {"enable_thinking": False}}):
+        got = message(thinker.chat(messages=[USER], max_tokens=20, **body))
+        assert not got.get("reasoning_content") and got["content"]
+        assert rendered in thinker.post("/apply-template", messages=[USER], **body).json()["prompt"]
+    kept = {"reasoning_budget": 0, "chat_template_kwargs": {"enable_thinking": True}}
+    assert rendered not in thinker.post("/apply-template", messages=[USER], **kept).json()["prompt"]
+
+
+def test_a_budget_may_be_the_default(spawn):
+    m = spawn(TEXT_GGUF, "--ctx-size", 512, "--chat-template-file", THINKING, "--defaults",
+              '{"reasoning_budget":3,"max_tokens":20,"temperature":0}')
+    r = m.post("/v1/chat/completions", messages=[USER], ignore_eos=True)
+    assert message(r)["reasoning_content"] and message(r)["content"]
+    assert r.json()["usage"]["completion_tokens"] == 20
+
+
+def test_wrong_defaults_end_the_start(spawn):
+    for text in ("{", "[]", '{"temperature":3}', '{"max_tokens":"x"}'):
+        m = spawn(TEXT_GGUF, "--defaults", text)
+        assert m.told[-1]["event"] == "failed" and "--defaults" in m.told[-1]["message"]
+        m.stop(2)
+
+
+def test_history_with_reasoning_goes_to_the_template(thinker):
+    messages = [USER, {"role": "assistant", "content": "5", "reasoning_content": "5 > 3"}, USER]
+    assert "<think>\n5 > 3\n</think>" in thinker.post(
+        "/apply-template", messages=messages).json()["prompt"]
+
+
+def test_roles_and_parts_reach_the_template(llama):
+    prompt = llama.post("/apply-template", messages=[
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]},
+        {"role": "assistant", "content": "Yes."}, USER]).json()["prompt"]
+    assert "Be brief." in prompt and "One." in prompt and "Two." in prompt
+    assert prompt.index("Be brief.") < prompt.index("One.") < prompt.index("Yes.")
+    assert prompt.endswith("<|im_start|>assistant\n")
+
+
+def test_a_prefill_is_left_open(llama):
+    prompt = llama.post("/apply-template", messages=[
+        USER, {"role": "assistant", "content": "The larger one is"}]).json()["prompt"]
+    assert prompt.endswith("<|im_start|>assistant\nThe larger one is")
+
+
+def test_variables_reach_the_template(spawn, tmp_path):
+    template = tmp_path / "t.jinja"
+    template.write_text("{{ mood }}:{% for m in messages %}{{ m.content }}{% endfor %}")
+    m = spawn(TEXT_GGUF, "--ctx-size", 512, "--chat-template-file", template, "--defaults",
+              '{"chat_template_kwargs":{"mood":"calm"}}')
+    ask = {"messages": [USER]}
+    assert m.post("/apply-template", **ask).json()["prompt"].startswith("calm:Which")
+    assert m.post("/apply-template", **ask, chat_template_kwargs={"mood": "wild"}).json()[
+        "prompt"].startswith("wild:Which")
+
+
+def test_names_for_the_user_and_the_cache_are_taken(llama):
+    ask = dict(messages=[USER], max_tokens=4)
+    assert message(llama.chat(**ask)) == message(llama.chat(
+        **ask, user="u-1", prompt_cache_key="k", store=False, metadata={"a": "b"},
+        service_tier="auto", safety_identifier="x"))
+
+
+@pytest.mark.parametrize("arguments", ["{\"city\": ", "not JSON", "", "[1]", "7", "null", "\"x\""])
+def test_broken_arguments_in_history_are_passed_on_as_text(caller, arguments):
+    history = [USER, {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": arguments}}]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "no such city"}]
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {
+        "type": "object", "properties": {"city": {"type": "string"}}}}}]
+    r = caller.post("/apply-template", messages=history, tools=tools)
+    assert r.status_code == 200, r.text
+    assert "no such city" in r.json()["prompt"] and "weather" in r.json()["prompt"]
+    assert arguments.strip('"') in r.json()["prompt"].replace('\\"', '"')
+    assert caller.chat(messages=history, tools=tools, max_tokens=4).status_code == 200
+
+
+STRICT = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 12},
+                                           "size": {"type": "integer", "minimum": 1, "maximum": 9}},
+          "required": ["city", "size"], "additionalProperties": False}
+
+
+def strict(schema, **more):
+    return {"response_format": {"type": "json_schema", "json_schema": {
+        "name": "p", "strict": True, "schema": schema, **more}}}
+
+
+def test_a_strict_schema_that_is_taken_is_kept(llama):
+    for seed in range(6):
+        r = llama.chat("Name a city and a size.", max_tokens=200, temperature=1.5, seed=seed,
+                       **strict(STRICT))
+        if r.json()["choices"][0]["finish_reason"] == "length":
+            continue
+        got = json.loads(message(r)["content"])
+        assert set(got) == {"city", "size"} and len(got["city"]) <= 12 and 1 <= got["size"] <= 9
+
+
+@pytest.mark.parametrize("schema,word", [
+    ({"type": "array", "uniqueItems": True}, "uniqueItems"),
+    ({"type": "number", "minimum": 0}, "minimum"), ({"not": {}}, "not"),
+    ({"type": "object", "properties": {"a": {"type": "string", "format": "email"}}}, "email")])
+def test_a_strict_schema_that_cannot_be_kept_is_refused_before_any_token(llama, schema, word):
+    before = llama.metric("generated_tokens_total")
+    assert word in refused(llama.chat(**strict(schema)), "response_format")
+    assert word in refused(llama.chat(**strict(schema), stream=True), "response_format")
+    assert llama.metric("generated_tokens_total") == before
+    loose = strict(schema)
+    loose["response_format"]["json_schema"]["strict"] = False
+    if word != "not":
+        assert llama.chat(**loose, max_tokens=4).status_code == 200
+
+
+def test_a_strict_tool_is_checked_too(llama):
+    tool = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {
+        "type": "object", "minProperties": 1}}}
+    assert "minProperties" in refused(llama.chat(tools=[tool], tool_choice="none"), "tools")
+
+
+@pytest.fixture(scope="module")
+def infiller(tmp_path_factory):
+    path = tmp_path_factory.mktemp("infill") / "infill.gguf"
+    make_infiller(path)
+    m = launch(tmp_path_factory, path, "--ctx-size", 1024)
+    yield m
+    m.stop()
+
+
+def test_a_gap_is_filled_in(infiller):
+    before, after = "def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n"
+
+    def ids(text):
+        return infiller.post("/tokenize", content=text, parse_special=False).json()["tokens"]
+
+    pre, suf, mid = INFILL_MARKS
+    tokens = [pre, *ids(before), suf, *ids(after), mid]
+    ask = dict(max_tokens=8, temperature=0, seed=1)
+    whole = infiller.post("/v1/completions", prompt=before, suffix=after, **ask).json()
+    same = infiller.post("/v1/completions", prompt=tokens, **ask).json()
+    assert whole["usage"]["prompt_tokens"] == len(tokens)
+    assert whole["choices"][0]["text"] == same["choices"][0]["text"]
+    # The marks in a client's own text are only its letters.
+    n = infiller.post("/v1/completions", prompt="x", suffix="<reponame>", **ask).json()["usage"]
+    assert n["prompt_tokens"] > 5
+    two = infiller.post("/v1/completions", prompt=[before, "x"], suffix=after, **ask).json()
+    assert [c["index"] for c in two["choices"]] == [0, 1]
+    assert two["choices"][0]["text"] == whole["choices"][0]["text"]
+
+
+def test_filling_in_has_its_limits(llama, infiller):
+    assert "not taught" in refused(llama.post("/v1/completions", prompt="x", suffix="y"), "suffix")
+    assert llama.post("/v1/completions", prompt="x", suffix="", max_tokens=1).status_code == 200
+    refused(infiller.post("/v1/completions", prompt="x", suffix="y", echo=True), "suffix")
+    r = infiller.post("/v1/completions", prompt="x", suffix="word " * 2000)
+    assert r.json()["error"]["code"] == "context_length_exceeded"
+    assert "best_of" in refused(llama.post("/v1/completions", prompt="x", best_of=2), "best_of")
