@@ -126,10 +126,23 @@ static void on_token(void *ctx, int outcome, const struct err *e)
 	open_place(ctx);
 }
 
+/* What an earlier round has found: the model may be gone since. */
+static void forget(struct hub_pull *h)
+{
+	listing_fini(&h->listing);
+	listing_init(&h->listing);
+	selection_fini(&h->files);
+	free(h->digests);
+	h->digests = NULL;
+	h->pages = 0;
+	h->next = 0;
+}
+
 static void ask(void *src, const struct digest *local)
 {
 	struct hub_pull *h = src;
 	struct err e;
+	forget(h);
 	h->has_local = local;
 	if (local)
 		h->local = *local;

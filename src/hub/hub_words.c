@@ -25,17 +25,18 @@ static void unknown(const struct registry_refusal *r, struct err *e)
 static void gated(const struct registry_refusal *r, struct err *e)
 {
 	const char *repository = r->registry->repository;
+	const char *scheme =
+		r->registry->places[0].url.is_https ? "https" : "http";
 	if (r->registry->has_bearer)
 		err_set(e, ERR_AUTH,
 			"%s is gated, and the token's account has no access "
-			"yet: ask for it at https://%s/%s",
-			repository, r->place, repository);
+			"yet: ask for it at %s://%s/%s",
+			repository, scheme, r->place, repository);
 	else
 		err_set(e, ERR_AUTH,
-			"%s is gated: accept its conditions at "
-			"https://%s/%s and set HF_TOKEN to a token that may "
-			"read it",
-			repository, r->place, repository);
+			"%s is gated: accept its conditions at %s://%s/%s and "
+			"set HF_TOKEN to a token that may read it",
+			repository, scheme, r->place, repository);
 }
 
 static void busy(const struct registry_refusal *r, struct err *e)

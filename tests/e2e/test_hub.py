@@ -338,6 +338,21 @@ def test_without_the_hub_the_model_that_is_here_is_used_with_a_warning(hub, begi
     assert status == 500 and "error while pulling model" in text
 
 
+def test_a_model_deleted_while_the_hub_is_asked_is_pulled_anew(hub, begin, store, tmp_path):
+    hub.repos["o/r"] = Repo(quants(tmp_path, "M-Q4_K_M"))
+    modeld = begin()
+    succeeds(modeld, "hf.co/o/r")
+
+    def delete(h):
+        if "/tree/" in h.path:
+            hub.lie = lambda h: False
+            assert modeld.http.delete("/models/hf.co/o/r").status_code == 200
+        return False
+    hub.lie = delete
+    assert succeeds(modeld, "hf.co/o/r")[-1]["message"] == "Model pulled successfully"
+    assert len(modeld.http.get("/models").json()) == 1
+
+
 def test_a_blob_that_is_gone_is_fetched_again(hub, begin, store, tmp_path):
     files = quants(tmp_path, "M-Q4_K_M")
     hub.repos["o/r"] = Repo(files)
@@ -499,6 +514,40 @@ def test_too_many_requests_are_told_and_a_short_pause_is_kept(hub, begin, tmp_pa
         429, {"error": "busy"}, Retry_After="1") or True)
     succeeds(modeld, "hf.co/o/r")
     assert time.monotonic() - busy[0] >= 1
+
+
+def test_a_key_that_names_models_may_pull_those(hub, begin, tmp_path):
+    hub.repos["good/m"] = hub.repos["other/m"] = Repo(quants(tmp_path, "M-Q4_K_M"))
+    key, keys = "mdk_" + "k" * 43, tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [{
+        "name": "k", "hash": "sha256:" + sha256(key.encode()), "classes": ["infer", "manage"],
+        "models": ["hf.co/good/*"]}]}))
+    keys.chmod(0o600)
+    modeld = begin("--keys", str(keys))
+    modeld.http.headers["Authorization"] = f"Bearer {key}"
+    assert pull(modeld, "hf.co/other/m")[0] in (403, 404)
+    assert hub.asked == []
+    succeeds(modeld, "hf.co/Good/m@main")
+
+
+def test_a_mirror_may_lie_below_a_path(hub, begin, tmp_path):
+    hub.repos["o/r"] = Repo({**quants(tmp_path, "M-Q4_K_M"),
+                             **{f"{i}.txt": b"" for i in range(20)}})
+    hub.page, hub.link_base = 10, hub.url + "/hf"
+
+    def strip(h):
+        assert h.path.startswith("/hf/")
+        h.path = h.path[3:]
+        return False
+    hub.lie = strip
+    succeeds(begin(env={"HF_ENDPOINT": hub.url + "/hf/"}), "hf.co/o/r")
+
+
+def test_an_endpoint_that_is_no_url_is_told_at_the_start(tmp_path):
+    r = subprocess.run([str(BUILD / "modeld"), "--port", "0", "--socket", "off",
+                        "--store", str(tmp_path)], capture_output=True, text=True, timeout=20,
+                       env={**os.environ, "HF_ENDPOINT": "huggingface", "HOME": str(tmp_path)})
+    assert r.returncode != 0 and "HF_ENDPOINT" in r.stderr
 
 
 # ---- a hub that lies ----
@@ -698,3 +747,11 @@ def test_a_real_model_is_pulled_and_asked(hub, begin):
     assert r.status_code == 200, r.text
     assert len(r.json()["choices"][0]["message"]["content"]) > 10
     assert r.json()["usage"]["completion_tokens"] == 16
+    r = cli(modeld, "run", name, "Say hello.")
+    assert r.returncode == 0 and len(r.stdout) > 5, r
+
+
+def test_run_pulls_what_is_missing(hub, begin):
+    hub.repos["o/SmolLM2"] = Repo({"SmolLM2-Q4_1.gguf": TEXT_GGUF.read_bytes()})
+    r = cli(begin(), "run", "hf.co/o/SmolLM2", "Say hello.")
+    assert r.returncode == 0 and "Model pulled successfully" in r.stdout + r.stderr, r
