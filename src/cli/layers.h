@@ -13,10 +13,10 @@ struct layers_words;
 struct layers {
 	FILE *out;
 	bool is_tty;
-	int columns;		 /* of the terminal */
-	struct buf line;	 /* of the server's answer, not yet whole */
+	int columns;	 /* of the terminal */
+	struct buf line; /* of the server's answer, not yet whole */
 	const struct layers_words *words; /* of a pull until an event says */
-	struct layer_shown *all; /* owned */
+	struct layer_shown *all;	  /* owned */
 	size_t n;
 	size_t drawn; /* lines that stand on the terminal */
 	uint64_t total;
