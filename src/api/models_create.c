@@ -1,14 +1,14 @@
 /* POST /models/create: a model comes from a registry or a hub, and its client
- * hears how far it is (progress.h). */
+ * hears how far it is (transit.h). */
 #include "api/allowed.h"
-#include "api/progress.h"
+#include "api/transit.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "base/limits.h"
 #include "hub/hub.h"
 
 struct pulling {
-	struct progress progress;
+	struct transit transit;
 	struct pull *pull; /* NULL once it is over */
 };
 
@@ -21,38 +21,38 @@ static void on_wait(void *ctx, int others)
 	snprintf(text, sizeof text,
 		 "Waiting for %d other %s to finish (%d run at one time)",
 		 others, others == 1 ? "pull" : "pulls", LIMIT_PULLS);
-	progress_note(&p->progress, text);
+	transit_note(&p->transit, text);
 }
 
 static void on_progress(void *ctx, const struct blobs_layer *l, uint64_t total)
 {
 	struct pulling *p = ctx;
-	progress_layer(&p->progress, "Downloaded", &l->digest, l->bytes,
-		       l->there, total);
+	transit_layer(&p->transit, "Downloaded", &l->digest, l->bytes, l->there,
+		      total);
 }
 
 static void on_note(void *ctx, const char *text)
 {
 	struct pulling *p = ctx;
-	progress_note(&p->progress, text);
+	transit_note(&p->transit, text);
 }
 
 static void on_warning(void *ctx, const char *text)
 {
 	struct pulling *p = ctx;
-	progress_warn(&p->progress, text);
+	transit_warn(&p->transit, text);
 }
 
 static void on_end(void *ctx, int outcome, const char *text,
 		   const struct err *e)
 {
 	struct pulling *p = ctx;
-	struct progress progress = p->progress;
+	struct transit transit = p->transit;
 	free(p);
 	if (outcome)
-		progress_fail(&progress, e, "error while pulling model");
+		transit_fail(&transit, e, "error while pulling model");
 	else
-		progress_done(&progress, text);
+		transit_done(&transit, text);
 }
 
 static const struct pull_fns pull_fns = {
@@ -74,7 +74,7 @@ static void on_gone(void *ctx)
 static void on_drain(void *ctx)
 {
 	struct pulling *p = ctx;
-	progress_on_drain(&p->progress);
+	transit_on_drain(&p->transit);
 }
 
 static const struct exchange_fns exchange_fns = { .on_gone = on_gone,
@@ -134,7 +134,7 @@ static void on_request(void *ctx, struct str body)
 		return;
 	}
 	struct pulling *p = xcalloc(1, sizeof *p);
-	progress_init(&p->progress, x, "pull");
+	transit_init(&p->transit, x, "pull");
 	if (start(a->api, &ref, from, bearer, p, &e)) {
 		free(p);
 		reply_text_error(x, &e);

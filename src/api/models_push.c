@@ -1,14 +1,14 @@
 /* POST /models/NAME/push: a model goes to the registry in its name, and its
- * client hears how far it is (progress.h). */
+ * client hears how far it is (transit.h). */
 #include "api/allowed.h"
-#include "api/progress.h"
+#include "api/transit.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "base/limits.h"
 #include "oci/push.h"
 
 struct pushing {
-	struct progress progress;
+	struct transit transit;
 	struct push *push;
 };
 
@@ -21,26 +21,26 @@ static void on_wait(void *ctx, int others)
 	snprintf(text, sizeof text,
 		 "Waiting for %d other %s to finish (%d run at one time)",
 		 others, others == 1 ? "push" : "pushes", LIMIT_PUSHES);
-	progress_note(&p->progress, text);
+	transit_note(&p->transit, text);
 }
 
 /* The total is the layer's, as in Docker Model Runner. */
 static void on_progress(void *ctx, const struct push_layer *l)
 {
 	struct pushing *p = ctx;
-	progress_layer(&p->progress, "Uploaded", &l->digest, l->bytes, l->there,
-		       l->bytes);
+	transit_layer(&p->transit, "Uploaded", &l->digest, l->bytes, l->there,
+		      l->bytes);
 }
 
 static void on_end(void *ctx, int outcome, const struct err *e)
 {
 	struct pushing *p = ctx;
-	struct progress progress = p->progress;
+	struct transit transit = p->transit;
 	free(p);
 	if (outcome)
-		progress_fail(&progress, e, "error while pushing model");
+		transit_fail(&transit, e, "error while pushing model");
 	else
-		progress_done(&progress, "Model pushed successfully");
+		transit_done(&transit, "Model pushed successfully");
 }
 
 static const struct push_fns push_fns = {
@@ -59,7 +59,7 @@ static void on_gone(void *ctx)
 static void on_drain(void *ctx)
 {
 	struct pushing *p = ctx;
-	progress_on_drain(&p->progress);
+	transit_on_drain(&p->transit);
 }
 
 static const struct exchange_fns exchange_fns = { .on_gone = on_gone,
@@ -139,7 +139,7 @@ static void on_request(void *ctx, struct str body)
 		return;
 	}
 	struct pushing *p = xcalloc(1, sizeof *p);
-	progress_init(&p->progress, x, "push");
+	transit_init(&p->transit, x, "push");
 	if (push_start(a->api->pushes, &ref, &id, bearer, &push_fns, p,
 		       &p->push, &e)) {
 		free(p);

@@ -1,6 +1,6 @@
-/* moving.h - asks the server to get a model from elsewhere or to bring it there,
- * shows how far it is, and asks again when the connection breaks: the server
- * goes on where it was. */
+/* moving.h - asks the server to get a model from elsewhere or to bring it
+ * there, shows how far it is, and asks again when the connection breaks: the
+ * server goes on where it was. */
 #pragma once
 #include "cli/call.h"
 

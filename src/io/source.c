@@ -18,7 +18,7 @@ struct source {
 	char *path; /* owned */
 	int fd;	    /* -1: not open yet */
 	uint64_t offset, bytes;
-	uint64_t at; /* of the next read, from 0 to bytes */
+	uint64_t at;	  /* of the next read, from 0 to bytes */
 	uint64_t read_at; /* what the job works on */
 	size_t read_n;
 	struct piece front, back;
@@ -54,8 +54,7 @@ static int read_back(void *ctx, struct err *e)
 	while (s->back.n < s->read_n) {
 		ssize_t n = pread(s->fd, s->back.p + s->back.n,
 				  s->read_n - s->back.n,
-				  (off_t)(s->offset + s->read_at +
-					  s->back.n));
+				  (off_t)(s->offset + s->read_at + s->back.n));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

@@ -16,7 +16,8 @@ struct source *source_new(struct lane *lane, const char *path, uint64_t offset,
 /* No callback comes after. */
 void source_free(struct source *s);
 
-/* At most `room` bytes to `to`; 0: none yet, or it failed, or all were taken. */
+/* At most `room` bytes to `to`; 0: none yet, or it failed, or all were taken.
+ */
 size_t source_take(struct source *s, char *to, size_t room);
 /* From the first byte again. */
 void source_rewind(struct source *s);

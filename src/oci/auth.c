@@ -256,8 +256,7 @@ static int put_pair(struct buf *b, const char *name, const char *value)
 static char *scopes_of(const struct auth *a)
 {
 	struct str rest = str_of(a->challenge.scope), one;
-	auto_free char *own =
-		xasprintf("repository:%s:", a->config.repository);
+	auto_free char *own = xasprintf("repository:%s:", a->config.repository);
 	if (!a->wanted)
 		return rest.n ? xstrdup(rest.p) : xasprintf("%spull", own);
 	char *all = xstrdup(a->wanted);

@@ -23,7 +23,7 @@ struct push_set {
 struct sending {
 	struct push *push;
 	struct push_layer is;
-	uint64_t told; /* of is.there; UINT64_MAX: nothing yet */
+	uint64_t told;		/* of is.there; UINT64_MAX: nothing yet */
 	struct push_blob *blob; /* while it is on its way */
 	bool is_done;
 };
@@ -273,8 +273,8 @@ static void on_manifest(void *ctx, int outcome, const struct err *e)
 	} else if (outcome) {
 		fail(p, e);
 	} else {
-		log_info("model pushed model=%s id=%s",
-			 ref_text(&p->ref, name), p->id.hex);
+		log_info("model pushed model=%s id=%s", ref_text(&p->ref, name),
+			 p->id.hex);
 		finish(p, 0, NULL);
 	}
 }
@@ -285,8 +285,7 @@ static void start_manifest(struct push *p)
 	struct push_manifest_config c = { .registry = p->registry,
 					  .digest = p->id,
 					  .text = buf_str(&p->plan.text) };
-	c.name = p->ref.kind == REF_ID ? digest_text(&p->id, text)
-				       : p->ref.tag;
+	c.name = p->ref.kind == REF_ID ? digest_text(&p->id, text) : p->ref.tag;
 	p->manifest = push_manifest_start(&c, on_manifest, p);
 }
 

@@ -38,8 +38,8 @@ struct push_blob {
 	struct source *source; /* of the body that is being sent */
 	struct timer pause;
 	struct answer answer;
-	size_t from;	    /* which of config.from is tried */
-	bool has_upload;    /* `at` is where it goes on */
+	size_t from;	 /* which of config.from is tried */
+	bool has_upload; /* `at` is where it goes on */
 	struct weburl at;
 	uint64_t chunk;	    /* as large as they are */
 	bool has_no_chunks; /* the registry does not take them */
@@ -184,8 +184,8 @@ static void on_head(void *ctx, int status)
 		       b->step == CHUNK || b->step == ASK;
 	bool has_location = fetch_field(b->fetch, "Location").p != NULL;
 	if (goes_on && status != 201 && (has_location || b->step == BEGIN))
-		a->has_location = !fetch_leads_to(b->fetch, &a->location,
-						  &a->bad);
+		a->has_location =
+			!fetch_leads_to(b->fetch, &a->location, &a->bad);
 }
 
 static int on_body(void *ctx, struct str piece)
@@ -308,7 +308,7 @@ static void on_good(struct push_blob *b, int status)
 	case SEEK:
 		if (!is_our_blob(b))
 			b->from++;
-		go(b, is_our_blob(b)			 ? MOUNT
+		go(b, is_our_blob(b)		   ? MOUNT
 		      : b->from < b->config.n_from ? SEEK
 						   : BEGIN);
 		return;
@@ -325,7 +325,7 @@ static void on_good(struct push_blob *b, int status)
 	case ASK:
 		if (a->has_location)
 			b->at = a->location;
-		take_range(b, a->has_range ? a->range
+		take_range(b, a->has_range     ? a->range
 			      : b->step == ASK ? 0
 					       : b->there + b->taken);
 		return;
@@ -439,8 +439,8 @@ static void on_end(void *ctx, int outcome, const struct err *e)
 	}
 	why = *e;
 	bool may_pass = fetch_is_passing(e) || e->code == ERR_REFUSED;
-	bool is_sent = b->step == CHUNK || b->step == COMMIT ||
-		       b->step == WHOLE;
+	bool is_sent =
+		b->step == CHUNK || b->step == COMMIT || b->step == WHOLE;
 	if (may_pass)
 		again(b, is_sent ? ASK : b->step, &why, wait_ms);
 	else
@@ -496,10 +496,9 @@ static void start_post(struct push_blob *b)
 	const char *from = b->config.from[b->from];
 	digest_text(&b->config.digest, text);
 	auto_free char *path =
-		b->step == MOUNT
-			? xasprintf("blobs/uploads/?mount=%s&from=%s", text,
-				    from)
-			: xstrdup("blobs/uploads/");
+		b->step == MOUNT ? xasprintf("blobs/uploads/?mount=%s&from=%s",
+					     text, from)
+				 : xstrdup("blobs/uploads/");
 	struct fetch_upload up = { .method = "POST" };
 	request(b, &(struct fetch_request){ .path = path,
 					    .upload = &up,
@@ -527,8 +526,7 @@ static void start_chunk(struct push_blob *b)
 {
 	char range[64];
 	uint64_t n = MIN(b->config.bytes - b->there, b->chunk);
-	snprintf(range, sizeof range, "%llu-%llu",
-		 (unsigned long long)b->there,
+	snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)b->there,
 		 (unsigned long long)(b->there + n - 1));
 	open_body(b, n);
 	struct fetch_upload up = { .method = "PATCH",
@@ -585,8 +583,8 @@ struct push_blob *push_blob_start(const struct push_blob_config *c,
 	b->config = *c;
 	b->config.registry = registry_hold(c->registry);
 	b->config.path = xstrdup(c->path);
-	b->place = xasprintf("%s/%s", c->registry->name,
-			     c->registry->repository);
+	b->place =
+		xasprintf("%s/%s", c->registry->name, c->registry->repository);
 	b->fn = fn;
 	b->ctx = ctx;
 	b->chunk = LIMIT_PUSH_CHUNK_BYTES;

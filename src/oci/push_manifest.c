@@ -89,11 +89,10 @@ static void on_looked(void *ctx, int outcome, const struct document_answer *a,
 static void start_look(struct push_manifest *m)
 {
 	char text[DIGEST_TEXT_BYTES];
-	auto_free char *path =
-		xasprintf("manifests/%s",
-			  m->step == LOOK
-				  ? m->config.name
-				  : digest_text(&m->config.digest, text));
+	auto_free char *path = xasprintf(
+		"manifests/%s", m->step == LOOK
+					? m->config.name
+					: digest_text(&m->config.digest, text));
 	m->document =
 		document_get(m->config.registry,
 			     &(struct document_request){
@@ -129,8 +128,8 @@ static void on_put(void *ctx, int outcome, const struct err *e)
 	unsigned wait_ms = fetch_retry_after_ms(m->fetch);
 	struct err why;
 	m->fetch = NULL;
-	bool may_pass = outcome &&
-			(fetch_is_passing(e) || e->code == ERR_REFUSED);
+	bool may_pass =
+		outcome && (fetch_is_passing(e) || e->code == ERR_REFUSED);
 	if (may_pass && ++m->tries <= LIMIT_PULL_TRIES) {
 		unsigned ms = LIMIT_PULL_PAUSE_MS << m->tries;
 		timer_start(&m->pause, MAX(ms, wait_ms));

@@ -36,10 +36,9 @@ static void add(struct push_plan *p, struct store *s,
 static int list(struct push_plan *p, struct store *s, const struct manifest *m,
 		struct err *e)
 {
-	p->items = arena_alloc(&p->arena,
-			       (m->n_layers + 1) * sizeof *p->items);
-	p->leased = arena_alloc(&p->arena,
-				(m->n_layers + 1) * sizeof *p->leased);
+	p->items = arena_alloc(&p->arena, (m->n_layers + 1) * sizeof *p->items);
+	p->leased =
+		arena_alloc(&p->arena, (m->n_layers + 1) * sizeof *p->leased);
 	for (size_t i = 0; i < m->n_layers; i++)
 		add(p, s, &m->layers[i]);
 	add(p, s, &m->config);

@@ -13,8 +13,8 @@ struct push_item {
 };
 
 struct push_plan {
-	struct arena arena; /* owns the texts */
-	struct buf text;    /* the manifest */
+	struct arena arena;	 /* owns the texts */
+	struct buf text;	 /* the manifest */
 	struct push_item *items; /* each digest once; the config is the last */
 	size_t n;
 	char *from[LIMIT_PUSH_SOURCES]; /* repositories */

@@ -25,10 +25,21 @@ static void what_registries_say_is_read(void **state)
 static void what_says_nothing_is_told(void **state)
 {
 	static const char *const bad[] = {
-		"",	 "0",	  "0-",	     "-",     "1-99",
-		"0--1",	 "0-9x",  "0-9-10",  "bytes", "bytes=",
-		"0-18446744073709551615", "0-99999999999999999999",
-		"\x00",	 "a0-99", "0- 99",
+		"",
+		"0",
+		"0-",
+		"-",
+		"1-99",
+		"0--1",
+		"0-9x",
+		"0-9-10",
+		"bytes",
+		"bytes=",
+		"0-18446744073709551615",
+		"0-99999999999999999999",
+		"\x00",
+		"a0-99",
+		"0- 99",
 	};
 	uint64_t bytes = 7;
 	(void)state;

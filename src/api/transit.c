@@ -1,18 +1,17 @@
-#include "api/progress.h"
+#include "api/transit.h"
 #include "api/reply.h"
 #include "base/buf.h"
 
 #define PLAIN_TEXT "text/plain"
 
-void progress_init(struct progress *p, struct http_exchange *x,
-		   const char *mode)
+void transit_init(struct transit *p, struct http_exchange *x, const char *mode)
 {
 	const struct http_field *accept = head_find(exchange_head(x), "Accept");
-	*p = (struct progress){ .x = x, .mode = mode };
+	*p = (struct transit){ .x = x, .mode = mode };
 	p->is_json = accept && str_eq(accept->value, REPLY_JSON);
 }
 
-void progress_on_drain(struct progress *p)
+void transit_on_drain(struct transit *p)
 {
 	p->is_full = false;
 }
@@ -34,7 +33,7 @@ static int put_escaped(struct buf *out, struct str s)
 	return 0;
 }
 
-static void start(struct progress *p)
+static void start(struct transit *p)
 {
 	if (exchange_is_started(p->x))
 		return;
@@ -52,7 +51,7 @@ struct event {
 	bool is_passing; /* of an error */
 };
 
-static void put_line(struct progress *p, const struct event *v)
+static void put_line(struct transit *p, const struct event *v)
 {
 	char id[DIGEST_TEXT_BYTES];
 	auto_buf struct buf line, escaped;
@@ -79,19 +78,18 @@ static void put_line(struct progress *p, const struct event *v)
 	p->is_full = exchange_write(p->x, buf_str(out)) == STREAM_FULL;
 }
 
-void progress_note(struct progress *p, const char *text)
+void transit_note(struct transit *p, const char *text)
 {
 	put_line(p, &(struct event){ .type = "progress", .text = text });
 }
 
-void progress_warn(struct progress *p, const char *text)
+void transit_warn(struct transit *p, const char *text)
 {
 	put_line(p, &(struct event){ .type = "warning", .text = text });
 }
 
-void progress_layer(struct progress *p, const char *verb,
-		    const struct digest *d, uint64_t bytes, uint64_t there,
-		    uint64_t total)
+void transit_layer(struct transit *p, const char *verb, const struct digest *d,
+		   uint64_t bytes, uint64_t there, uint64_t total)
 {
 	char text[64];
 	if (p->is_full && there < bytes)
@@ -108,7 +106,7 @@ void progress_layer(struct progress *p, const char *verb,
 
 /* ---- the end ---- */
 
-void progress_done(struct progress *p, const char *text)
+void transit_done(struct transit *p, const char *text)
 {
 	struct http_exchange *x = p->x;
 	put_line(p, &(struct event){ .type = "success", .text = text });
@@ -135,7 +133,7 @@ static void translate(struct err *e, const char *what)
 	}
 }
 
-void progress_fail(struct progress *p, const struct err *e, const char *what)
+void transit_fail(struct transit *p, const struct err *e, const char *what)
 {
 	struct http_exchange *x = p->x;
 	struct err why = *e;
