@@ -177,7 +177,7 @@ static int add_shards(struct selection *s, const struct pieces *p,
 	if (want == first->name.n_shards + 1)
 		return 0;
 	struct str name = quant_base(first->name.stem);
-	return err_set(e, ERR_UNSUPPORTED,
+	return err_set(e, ERR_NOT_FOUND,
 		       "of %.*s, file %u of %u is missing in the repository",
 		       STR_ARG(str_head(name, 80)), want, first->name.n_shards);
 }

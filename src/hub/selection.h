@@ -22,7 +22,8 @@ struct selection {
 	char what[120]; /* was selected out of several; "" when there is one */
 };
 
-/* ERR_NOT_FOUND lists what there is; ERR_UNSUPPORTED: no model in it. */
+/* ERR_NOT_FOUND lists what there is, or says which file is missing;
+ * ERR_UNSUPPORTED: no model in it. */
 must_use int selection_make(const struct listing *l, const char *tag,
 			    struct selection *out, struct err *e);
 void selection_fini(struct selection *s);

@@ -171,7 +171,7 @@ def test_a_split_model_comes_whole_or_not_at_all(hub, begin, store, tmp_path):
     modeld = begin()
     lacks = dict(list(shards.items())[:2])
     hub.repos["o/lacks"] = Repo({**lacks, **quants(tmp_path, "M-Q8_0")})
-    fails(modeld, "hf.co/o/lacks:Q4_K_M", 422, "file 3 of 3 is missing")
+    fails(modeld, "hf.co/o/lacks:Q4_K_M", 404, "file 3 of 3 is missing")
     succeeds(modeld, "hf.co/o/split")
     manifest, config = manifest_of(modeld, store, "huggingface.co/o/split:latest")
     assert [x["digest"] for x in manifest["layers"]] == [
@@ -308,7 +308,8 @@ def test_new_files_take_the_tag_and_what_stayed_is_not_fetched(hub, begin, store
     before = len(hub.cdn.asked)
     events = succeeds(modeld, "hf.co/o/r")
     assert events[-1]["message"] == "Model pulled successfully"
-    assert [p for _, p, _, _ in hub.cdn.asked[before:] if sha256(files["mmproj-F16.gguf"]) in p] == []
+    again = [p for _, p, _, _ in hub.cdn.asked[before:]]
+    assert len(again) == 1 and sha256(new["M-Q4_K_M.gguf"]) in again[0]
     manifest, _ = manifest_of(modeld, store, "huggingface.co/o/r:latest")
     assert manifest["layers"][0]["digest"] == f"sha256:{sha256(new['M-Q4_K_M.gguf'])}"
 
@@ -446,6 +447,36 @@ def test_a_pull_ends_with_its_client_and_the_next_goes_on(hub, begin, store, tmp
     succeeds(modeld, "hf.co/o/r")
     assert cdn_bytes(hub, data) < len(data) - 10 * MB
     assert blob_path(store, f"sha256:{sha256(data)}").read_bytes() == data
+
+
+@pytest.mark.parametrize("how", ["the client leaves", "modeld ends"])
+@pytest.mark.parametrize("stage", ["/revision/", "/tree/", ".jinja", "/M-Q4_K_M.gguf"])
+def test_a_pull_may_end_at_any_stage(hub, begin, store, tmp_path, stage, how):
+    hub.repos["o/r"] = Repo({**quants(tmp_path, "M-Q4_K_M"), "t.jinja": b"{{ 1 }}"})
+    modeld = begin()
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hang(h):
+        if stage in h.path and not go_on.is_set():
+            asked.set()
+            go_on.wait(20)
+        return False
+    hub.lie = hang
+    s = modeld.connect()
+    body = b'{"from":"hf.co/o/r"}'
+    s.sendall(b"POST /models/create HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+              % len(body) + body)
+    assert asked.wait(20)
+    if how == "modeld ends":
+        modeld.stop()
+        got = b"".join(iter(lambda: s.recv(65536), b""))
+        assert b"modeld stops" in got
+        go_on.set()
+        modeld = begin()
+    else:
+        s.close()
+        go_on.set()
+    succeeds(modeld, "hf.co/o/r")
 
 
 # ---- who may ----
