@@ -1,6 +1,7 @@
 #include "api/api.h"
 #include "api/admit.h"
 #include "api/caller.h"
+#include "api/fresh.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "base/log.h"
@@ -144,7 +145,7 @@ static void on_request(void *ctx, struct http_exchange *x)
 	if (!admit_request(api, x, (enum access_class)m.route->access,
 			   &note->admit))
 		return;
-	m.route->handler(api, x, &m);
+	fresh_call(api, x, &m);
 }
 
 static struct str error_body(void *ctx, const struct err *e, struct arena *a)

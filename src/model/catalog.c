@@ -14,8 +14,10 @@
 #include <time.h>
 
 /* A file changed again within one tick of the file system's clock may look the
- * same; one so young is read again at the next call. */
+ * same; one so young is read again by the next catalog_refresh(). */
 #define TICK_NS 50000000
+/* Models that one catalog_refresh() looks at: some 20 ms. */
+#define REFRESH_MODELS 256
 
 struct details {
 	struct list link;	    /* in catalog.lru, the most recent first */
@@ -49,6 +51,8 @@ struct catalog {
 	pthread_mutex_t mutex;	/* guards what follows */
 	struct store_stamp stamp;
 	bool is_settled; /* the stamp was old enough to be trusted */
+	uint64_t begun;	 /* how often somebody began to read the index */
+	uint64_t shown;	 /* which of these `now` is; 0: none yet */
 	struct snapshot now;
 	struct list lru; /* details.link */
 	size_t cached_bytes;
@@ -217,21 +221,45 @@ static bool is_old(const struct store_stamp *stamp)
 	return age > TICK_NS || age < -TICK_NS;
 }
 
-/* Makes the snapshot true. Holds the lock. */
-static int refresh(struct catalog *c, struct err *e)
+/* Is `now` what this stamp is of? A young stamp may be of two states: only who
+ * is not `strict` takes it. */
+static bool is_known(struct catalog *c, const struct store_stamp *stamp,
+		     bool strict)
+{
+	pthread_mutex_lock(&c->mutex);
+	bool is = c->shown && (c->is_settled || !strict) &&
+		  memcmp(stamp, &c->stamp, sizeof *stamp) == 0;
+	pthread_mutex_unlock(&c->mutex);
+	return is;
+}
+
+/* Makes the snapshot true. It is read without the lock, so that nobody waits
+ * for it; of two that read at one time the later one is shown. */
+static int refresh(struct catalog *c, bool strict, struct err *e)
 {
 	struct store_stamp stamp;
 	struct index *x;
 	if (store_stamp(c->store, &stamp, e))
 		return -1;
-	if (c->is_settled && memcmp(&stamp, &c->stamp, sizeof stamp) == 0)
+	if (is_known(c, &stamp, strict))
 		return 0;
 	bool is_settled = is_old(&stamp);
+	pthread_mutex_lock(&c->mutex);
+	uint64_t number = ++c->begun;
+	pthread_mutex_unlock(&c->mutex);
 	if (store_index(c->store, &x, e))
 		return -1;
-	replace(c, snapshot_make(x));
-	c->stamp = stamp;
-	c->is_settled = is_settled;
+	struct snapshot next = snapshot_make(x);
+	pthread_mutex_lock(&c->mutex);
+	if (number > c->shown) {
+		replace(c, next);
+		c->shown = number;
+		c->stamp = stamp;
+		c->is_settled = is_settled;
+	} else {
+		snapshot_fini(&next);
+	}
+	pthread_mutex_unlock(&c->mutex);
 	return 0;
 }
 
@@ -319,9 +347,30 @@ static bool get_known(struct catalog *c, const struct entry *entry,
 	return true;
 }
 
+static bool has_room(const struct catalog *c, const struct details *d)
+{
+	return c->cached_bytes + d->bytes <= LIMIT_CATALOG_CACHE_BYTES;
+}
+
+/* Copies the model whose details were read just now. One of a long list takes
+ * nobody's place in the cache. Holds the lock. */
+static void get_read(struct catalog *c, struct entry *entry, struct details **d,
+		     bool in_list, struct arena *a, struct catalog_model *out)
+{
+	if (!entry->details && in_list && !has_room(c, *d)) {
+		entry->details = *d;
+		copy(entry, a, out);
+		entry->details = NULL;
+		return;
+	}
+	if (!entry->details)
+		hang(c, entry, steal(d));
+	get_known(c, entry, a, out);
+}
+
 /* The model that the last refresh knew by this id. */
-static int get(struct catalog *c, const struct digest *id, struct arena *a,
-	       struct catalog_model *out, struct err *e)
+static int get(struct catalog *c, const struct digest *id, bool in_list,
+	       struct arena *a, struct catalog_model *out, struct err *e)
 {
 	auto_(details) d = NULL;
 	pthread_mutex_lock(&c->mutex);
@@ -332,19 +381,16 @@ static int get(struct catalog *c, const struct digest *id, struct arena *a,
 		return is_known ? 0 : CATALOG_ABSENT;
 
 	int result = details_read(c->store, id, &d, e);
-	pthread_mutex_lock(&c->mutex);
 	/* A model deleted meanwhile is absent, not broken. */
 	struct err why;
-	if (result && refresh(c, &why))
+	if (result && refresh(c, false, &why))
 		*e = why;
+	pthread_mutex_lock(&c->mutex);
 	entry = find_id(&c->now, id->hex);
-	if (!entry) {
+	if (!entry)
 		result = CATALOG_ABSENT;
-	} else if (result == 0) {
-		if (!entry->details)
-			hang(c, entry, steal(&d));
-		get_known(c, entry, a, out);
-	}
+	else if (result == 0)
+		get_read(c, entry, &d, in_list, a, out);
 	pthread_mutex_unlock(&c->mutex);
 	return result;
 }
@@ -376,46 +422,74 @@ int catalog_find(struct catalog *c, struct str name, enum catalog_match match,
 	/* Nothing has a name that cannot be one. */
 	if (catalog_ref(c, name, &r, &why))
 		return CATALOG_ABSENT;
+	if (refresh(c, false, e))
+		return -1;
 	pthread_mutex_lock(&c->mutex);
-	int result = refresh(c, e);
-	const struct entry *entry = result ? NULL : look_up(c, &r, name, match);
+	const struct entry *entry = look_up(c, &r, name, match);
 	if (entry)
 		id = entry->listed->id;
 	pthread_mutex_unlock(&c->mutex);
-	if (result || !entry)
-		return result ? -1 : CATALOG_ABSENT;
+	if (!entry)
+		return CATALOG_ABSENT;
 	struct catalog_model *m = arena_alloc(a, sizeof *m);
 	*out = m;
-	return get(c, &id, a, m, e);
+	return get(c, &id, false, a, m, e);
 }
 
-/* The ids of all models, in the index's order. */
-static int list_ids(struct catalog *c, struct digest **out, size_t *n,
-		    struct err *e)
+/* The ids of all models, in the index's order; or of so many that nobody looked
+ * at yet. */
+static size_t list_ids(struct catalog *c, bool only_new, size_t most,
+		       struct digest **out)
 {
+	size_t n = 0;
 	pthread_mutex_lock(&c->mutex);
-	int result = refresh(c, e);
-	if (result == 0) {
-		*n = c->now.x->n;
-		*out = xcalloc(*n + 1, sizeof **out);
-		for (size_t i = 0; i < *n; i++)
-			(*out)[i] = c->now.entries[i].listed->id;
-	}
+	size_t all = c->now.x ? c->now.x->n : 0;
+	*out = xcalloc(MIN(all, most) + 1, sizeof **out);
+	for (size_t i = 0; i < all && n < most; i++)
+		if (!only_new || !c->now.entries[i].details)
+			(*out)[n++] = c->now.entries[i].listed->id;
 	pthread_mutex_unlock(&c->mutex);
-	return result;
+	return n;
+}
+
+bool catalog_is_fresh(struct catalog *c)
+{
+	struct store_stamp stamp;
+	struct err unused;
+	/* A store that cannot be asked is the look-up's to tell. */
+	return store_stamp(c->store, &stamp, &unused) ||
+	       is_known(c, &stamp, true);
+}
+
+int catalog_refresh(struct catalog *c, struct err *e)
+{
+	auto_free struct digest *ids = NULL;
+	if (refresh(c, true, e))
+		return -1;
+	size_t n = list_ids(c, true, REFRESH_MODELS, &ids);
+	for (size_t i = 0; i < n; i++) {
+		struct err unused;
+		struct arena a;
+		struct catalog_model m;
+		arena_init(&a);
+		(void)!get(c, &ids[i], true, &a, &m, &unused);
+		arena_fini(&a);
+	}
+	return 0;
 }
 
 int catalog_list(struct catalog *c, struct arena *a,
 		 const struct catalog_model **out, size_t *out_n, struct err *e)
 {
 	auto_free struct digest *ids = NULL;
-	size_t n = 0, kept = 0;
-	if (list_ids(c, &ids, &n, e))
+	size_t kept = 0;
+	if (refresh(c, true, e))
 		return -1;
+	size_t n = list_ids(c, false, SIZE_MAX, &ids);
 	struct catalog_model *models = arena_alloc(a, n * sizeof *models);
 	for (size_t i = 0; i < n; i++) {
 		struct err why;
-		int outcome = get(c, &ids[i], a, &models[kept], &why);
+		int outcome = get(c, &ids[i], true, a, &models[kept], &why);
 		if (outcome == 0)
 			kept++;
 		else if (outcome < 0)

@@ -1,10 +1,11 @@
 /* catalog.h - the names that people use, and the models behind them.
  *
  * Follows the store's index: a look-up costs one stat(2) and a binary search
- * (a few microseconds) while nothing changes, in this or another process; after
- * a change the index is read again (10,000 models: some 80 ms). The first look
- * at a model reads its manifest and config, two small files; a bounded cache
- * keeps them.
+ * (a few microseconds) while nothing changes, in this or another process. After
+ * a change the index is read again (10,000 models: some 80 ms), which is for a
+ * job: who looks names up on the loop asks catalog_is_fresh() first. The first
+ * look at a model reads its manifest and config, two small files; a bounded
+ * cache keeps them.
  *
  * Any thread may call any function; what comes out lies in the caller's arena
  * and stays true to the moment of the call. */
@@ -52,6 +53,13 @@ struct catalog *catalog_new(struct store *s,
 			    const char *default_registry) must_use;
 void catalog_free(struct catalog *c);
 BASE_AUTO(catalog);
+
+/* Does the next look-up know of every change that was made before this call,
+ * without reading the index? One stat(2). */
+bool catalog_is_fresh(struct catalog *c);
+/* Makes it so. Also reads what is said of the first models that nobody looked
+ * at yet, so that in a store of usual size a look-up reads no file. Blocks. */
+must_use int catalog_refresh(struct catalog *c, struct err *e);
 
 /* By any form of ref.h. A text that names nothing, an invalid one too, is
  * CATALOG_ABSENT; -1 is a store or model that cannot be read. */

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "oci/blob.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,6 +79,9 @@ static const struct catalog_model *find(struct catalog *c, struct arena *a,
 {
 	struct err e;
 	const struct catalog_model *m = NULL;
+	/* As one does on the loop. */
+	if (!catalog_is_fresh(c) && catalog_refresh(c, &e))
+		fail_msg("%s", e.msg);
 	int outcome = catalog_find(c, str_of(name), match, a, &m, &e);
 	if (outcome < 0)
 		fail_msg("%s: %s", name, e.msg);
@@ -386,6 +390,49 @@ static void many_models_are_listed_in_linear_time(void **state)
 	arena_fini(&a);
 }
 
+/* Nothing is there to be read any more. */
+static void a_look_up_after_a_refresh_reads_no_file(void **state)
+{
+	struct fixture *f = *state;
+	struct err e;
+	struct arena a;
+	write_many(f, 100);
+	auto_(catalog) c = catalog_new(f->store, NULL);
+	assert_false(catalog_is_fresh(c));
+	/* So that the index is no longer young. */
+	struct timespec old[2] = { { 1000, 0 }, { 1000, 0 } };
+	auto_free char *index = xasprintf("%s/models.json", f->dir);
+	assert_int_equal(utimensat(AT_FDCWD, index, old, 0), 0);
+	assert_int_equal(catalog_refresh(c, &e), 0);
+	assert_true(catalog_is_fresh(c));
+	auto_free char *from = xasprintf("%s/manifests", f->dir);
+	auto_free char *to = xasprintf("%s/away", f->dir);
+	assert_int_equal(rename(from, to), 0);
+	arena_init(&a);
+	for (int i = 0; i < 100; i++) {
+		char name[16];
+		snprintf(name, sizeof name, "m%d", i);
+		assert_non_null(find(c, &a, name, CATALOG_STRICT));
+	}
+	arena_fini(&a);
+}
+
+static void a_list_takes_no_place_of_what_is_used(void **state)
+{
+	struct fixture *f = *state;
+	struct arena a;
+	write_many(f, 10000);
+	auto_(catalog) c = catalog_new(f->store, NULL);
+	arena_init(&a);
+	assert_non_null(find(c, &a, "m9999", CATALOG_STRICT));
+	list_ms(c, 10000);
+	auto_free char *from = xasprintf("%s/manifests", f->dir);
+	auto_free char *to = xasprintf("%s/away", f->dir);
+	assert_int_equal(rename(from, to), 0);
+	assert_non_null(find(c, &a, "m9999", CATALOG_STRICT));
+	arena_fini(&a);
+}
+
 static void *list_for_a_while(void *ctx)
 {
 	struct catalog *c = ctx;
@@ -429,6 +476,8 @@ int main(void)
 		TEST(the_list_has_all_but_the_broken),
 		TEST(a_default_registry_is_used_for_short_names),
 		TEST(many_models_are_listed_in_linear_time),
+		TEST(a_look_up_after_a_refresh_reads_no_file),
+		TEST(a_list_takes_no_place_of_what_is_used),
 		TEST(threads_may_share_a_catalogue),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
