@@ -86,7 +86,7 @@ int hub_start(struct hub *h, struct pull_set *pulls, const struct ref *ref,
 	spell(ref, name, repository);
 	snprintf(tag, sizeof tag, "%s", ref->tag);
 	char *mark = strstr(tag, REVISION_MARK);
-	if (mark) {
+	if (mark && mark[strlen(REVISION_MARK)]) {
 		*mark = '\0';
 		revision = mark + strlen(REVISION_MARK);
 	}
