@@ -1,8 +1,8 @@
 /* GET /models/NAME?remote=true: what the registry has under this name. It makes
  * modeld go out, so it is for who may manage models. */
+#include "api/models_remote.h"
 #include "api/allowed.h"
 #include "api/caller.h"
-#include "api/models_remote.h"
 #include "api/reply.h"
 #include "base/limits.h"
 #include "hub/hub.h"

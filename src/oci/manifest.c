@@ -207,6 +207,14 @@ static bool ends_nocase(struct str s, const char *suffix)
 	return s.n >= n && str_eq_nocase(str_tail(s, s.n - n), suffix);
 }
 
+/* What a file is, its own name tells: a folder "license" does not make licences
+ * of its files. */
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
 static enum manifest_kind weights_by_name(const char *path)
 {
 	struct str s = str_of(path);
@@ -239,11 +247,9 @@ bool manifest_is_packed(const struct manifest_blob *layer)
 	       strstr(layer->media_type, ".v1.tar");
 }
 
-/* By the last part: a folder "license" does not make licences of its files. */
 enum manifest_kind manifest_name_kind(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
+	const char *name = last_part(path);
 	enum manifest_kind kind = weights_by_name(name);
 	bool is_weights = ends_nocase(str_of(name), ".gguf") ||
 			  ends_nocase(str_of(name), ".mmproj");
@@ -290,7 +296,7 @@ enum manifest_kind manifest_layer_kind(const struct manifest_blob *layer)
 {
 	const char *type = layer->media_type;
 	const char *path = manifest_path(layer);
-	path = path ? path : "";
+	path = path ? last_part(path) : "";
 	for (size_t i = 0; i < ARRAY_LEN(layer_types); i++) {
 		if (strcmp(type, layer_types[i].media_type) != 0)
 			continue;

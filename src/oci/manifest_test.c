@@ -195,6 +195,43 @@ static void layers_are_told_by_type_and_name(void **state)
 	}
 }
 
+static void layers_are_read_as_they_are_named(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *path;
+		enum manifest_kind kind;
+	} files[] = {
+		{ "a/m.GGUF", MANIFEST_GGUF },
+		{ "m-mmproj-f16.gguf", MANIFEST_MMPROJ },
+		{ "p.mmproj", MANIFEST_MMPROJ },
+		{ "mmproj/m.gguf", MANIFEST_GGUF },
+		{ "m.safetensors", MANIFEST_SAFETENSORS },
+		{ "license.safetensors", MANIFEST_SAFETENSORS },
+		{ "m.dduf", MANIFEST_DDUF },
+		{ "x.jinja", MANIFEST_TEMPLATE },
+		{ "chat_template.json", MANIFEST_TEMPLATE },
+		{ "LICENSE.md", MANIFEST_LICENCE },
+		{ "licenses/a.txt", MANIFEST_FILE },
+		{ "mmproj.txt", MANIFEST_FILE },
+		{ "model.safetensors.index.json", MANIFEST_FILE },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		struct manifest_annotation path = { "org.cncf.model.filepath",
+						    files[i].path };
+		enum manifest_kind kind = manifest_name_kind(files[i].path);
+		if (kind != files[i].kind)
+			fail_msg("%s", files[i].path);
+		struct manifest_blob layer = {
+			.media_type = manifest_layer_type(kind, false),
+			.annotations = &path,
+			.n_annotations = 1,
+		};
+		assert_int_equal(manifest_layer_kind(&layer), files[i].kind);
+	}
+	assert_null(manifest_layer_type(MANIFEST_WEIGHTS, false));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +242,7 @@ int main(void)
 		cmocka_unit_test(the_number_of_layers_is_limited),
 		cmocka_unit_test(the_number_of_bytes_is_limited),
 		cmocka_unit_test(layers_are_told_by_type_and_name),
+		cmocka_unit_test(layers_are_read_as_they_are_named),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

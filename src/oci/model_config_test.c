@@ -81,6 +81,12 @@ static void all_three_forms_are_read(void **state)
 	assert_string_equal(pack->size, "183");
 	assert_int_equal(pack->context_size, 0);
 	assert_int_equal(pack->n_diff_ids, 2);
+	/* And back, byte for byte. */
+	auto_buf struct buf again;
+	buf_init(&again, 4096);
+	pack->architecture = "llama";
+	assert_int_equal(model_config_write(pack, &again), 0);
+	assert_string_equal(again.p, cncf);
 }
 
 static void wrong_configs_are_refused(void **state)
