@@ -15,6 +15,7 @@ from conftest import eventually, is_sanitized
 from push_fixtures import (Relay, arrives, check_arrived, have, other, relay, send, tag, uploads)
 from registry_fixtures import (GGUF, LICENSE, Model, Registry, blob_path, check_stored, digest,
                                memory, model, noise, pull, push, registry, store)
+from test_keys import GOOD, Keys, bearer
 from test_pull import cli
 
 MB = 1 << 20
@@ -165,6 +166,26 @@ def test_a_registry_that_is_away(start, registry, store):
     have(modeld, registry, "127.0.0.1:1/me/away:v1", model(1000, seed="push away"))
     status, text = send(modeld, "127.0.0.1:1/me/away:v1")
     assert status == 500 and "cannot be reached" in text
+
+
+def test_a_key_pushes_its_models_to_its_names_only(registry, other, start, store, tmp_path):
+    """Neither another's model, nor its own to another's name."""
+    keys = Keys(tmp_path / "keys.json")
+    keys.write({"key": GOOD, "name": "team", "classes": ["manage"], "models": [
+        f"{other.host}/team/*"]})
+    modeld = start(store, "--keys", str(keys.path))
+    modeld.http = httpx.Client(transport=httpx.HTTPTransport(uds=str(modeld.socket)),
+                               base_url="http://localhost", timeout=60)
+    mine, theirs = f"{other.host}/team/x:v1", f"{other.host}/others/y:v1"
+    m = have(modeld, registry, mine, model(1000, seed="key mine"), name="ai/keymine")
+    t = have(modeld, registry, theirs, model(1000, seed="key theirs"), name="ai/keytheirs")
+    modeld.http.close()
+    modeld.http = httpx.Client(base_url=modeld.url, timeout=60, headers=bearer(GOOD))
+    for name in (theirs, f"{other.host}/others/z@{m.id}", f"{other.host}/team/z@{t.id}"):
+        status, text = send(modeld, name)
+        assert status == 403, (name, text)
+    assert other.requests() == []
+    arrives(modeld, mine)
 
 
 # ---- cuts ----

@@ -4,6 +4,8 @@ in front of Debian's real docker-registry), and over certificates and proxies.""
 import base64
 import http.server
 import json
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -200,6 +202,68 @@ def test_the_requests_own_bearer_token(sink, registry, start, store):
     assert send(modeld, ref, b'{"bearer-token":"other"}')[0] == 401
     arrives(modeld, ref, body=b'{"bearer-token":"mine"}')
     assert s.has(m)
+
+
+# ---- Docker Hub ----
+
+@pytest.fixture
+def hub(sink, store):
+    """What modeld takes for registry-1.docker.io: a proxy leads there, a CA vouches for it."""
+    folder = store.parent / "hub"
+    folder.mkdir()
+    for command in ("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout ca.key "
+                    "-out ca.pem", "req -newkey rsa:2048 -nodes -subj /CN=hub -keyout key.pem "
+                    "-out csr.pem"):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    (folder / "ext").write_text("subjectAltName=DNS:registry-1.docker.io")
+    subprocess.run("openssl x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
+                   "-extfile ext -out cert.pem".split(), cwd=folder, check=True,
+                   capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    s = sink()
+    proxy = socket.create_server(("127.0.0.1", 0))
+    s.connected = []
+
+    def serve(client):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += client.recv(4096)
+        s.connected.append(head.split(b" ")[1].decode())
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with context.wrap_socket(client, server_side=True) as tls:
+            s.RequestHandlerClass(tls, ("127.0.0.1", 0), s)
+
+    def accept():
+        while True:
+            try:
+                client, _ = proxy.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(client,), daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    s.env = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.getsockname()[1]}",
+             "NO_PROXY": "127.0.0.1", "SSL_CERT_FILE": str(folder / "ca.pem")}
+    yield s
+    proxy.close()
+
+
+def test_docker_hub_itself_and_no_mirror(hub, sink, registry, start, store):
+    mirror = sink()
+    modeld = start(store, env={**hub.env,
+                               "MODEL_RUNNER_REGISTRY_MIRRORS": f"http://{mirror.host}"})
+    m = have(modeld, registry, "docker.io/me/x:v1", small("hub"))
+    arrives(modeld, "me/x:v1")
+    assert hub.has(m)
+    assert set(hub.connected) == {"registry-1.docker.io:443"} and mirror.asked == []
+
+
+def test_a_name_without_an_own_namespace_is_told(hub, registry, start, store):
+    hub.lie = lambda h: h.command == "POST" and h.refuse(403, "DENIED")
+    modeld = start(store, env=hub.env)
+    have(modeld, registry, "docker.io/ai/smol:v1", small("hub"))
+    status, text = send(modeld, "smol:v1")
+    assert status == 401 and "docker model tag smol YOU/smol" in text, text
 
 
 # ---- certificates and proxies ----
