@@ -178,29 +178,11 @@ static const char *const for_gpu[] = { "open",
 				       "fcntl" };
 
 /* LeakSanitizer stops the other threads from a process beside them. */
-static const char *const for_sanitizer[] = { "clone",
-					     "ptrace",
-					     "wait4",
-					     "prctl",
-					     "openat",
-					     "open",
-					     "readlink",
-					     "readlinkat",
-					     "getdents",
-					     "getdents64",
-					     "newfstatat",
-					     "stat",
-					     "mmap",
-					     "mprotect",
-					     "arch_prctl",
-					     "kill",
-					     "tgkill",
-					     "unlink",
-					     "unlinkat",
-					     "fcntl",
-					     "dup2",
-					     "sched_setaffinity",
-					     "process_vm_readv" };
+static const char *const for_sanitizer[] = {
+	"clone", "ptrace", "wait4", "prctl", "readlink", "readlinkat",
+	"getdents", "getdents64", "newfstatat", "stat", "mmap", "mprotect",
+	"arch_prctl", "fcntl", "dup2"
+};
 
 /* clang-format on */
 
