@@ -239,9 +239,9 @@ static void what_is_being_computed_is_waited_for(void **state)
 	while (s->cells.n < 70)
 		tokens_push(&s->cells, leader.ask.tokens.p[s->cells.n]);
 	assert_false(prefix_is_coming(&t->b, &same));
-	for (struct batch_task *each[] = { &leader, &same, &other, &fresh,
-					   &little },
-			       **p = each;
+	for (struct batch_task *
+		     each[] = { &leader, &same, &other, &fresh, &little },
+		    **p = each;
 	     p < each + 5; p++)
 		tokens_fini(&(*p)->ask.tokens);
 }
