@@ -179,9 +179,9 @@ static const char *const for_gpu[] = { "open",
 
 /* LeakSanitizer stops the other threads from a process beside them. */
 static const char *const for_sanitizer[] = {
-	"clone", "ptrace", "wait4", "prctl", "readlink", "readlinkat",
-	"getdents", "getdents64", "newfstatat", "stat", "mmap", "mprotect",
-	"arch_prctl", "fcntl", "dup2"
+	"clone",      "ptrace",	  "wait4",	"prctl",      "readlink",
+	"readlinkat", "getdents", "getdents64", "newfstatat", "stat",
+	"mmap",	      "mprotect", "arch_prctl", "fcntl",      "dup2"
 };
 
 /* clang-format on */
@@ -273,8 +273,10 @@ static void allow_some(struct filter *f)
 	allow_values(f, "ioctl", 1, ioctls, ARRAY_LEN(ioctls));
 	allow_values(f, "prctl", 0, prctls, ARRAY_LEN(prctls));
 	/* To ask for one's own limits. */
-	struct scmp_arg_cmp own[] = { SCMP_A0_32(SCMP_CMP_EQ, 0),
-				      SCMP_A2_64(SCMP_CMP_EQ, 0) };
+	struct scmp_arg_cmp own[] = {
+		{ 0, SCMP_CMP_MASKED_EQ, UINT32_MAX, 0 },
+		{ 2, SCMP_CMP_EQ, 0, 0 },
+	};
 	rule(f, SCMP_ACT_ALLOW, "prlimit64", ARRAY_LEN(own), own);
 }
 
