@@ -145,9 +145,15 @@ static char *keep(const char *path)
 static void names_synced(const char *dir)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < n_names; i++)
-		if (!is_parent(dir, names[i].path))
+	for (size_t i = 0; i < n_names; i++) {
+		if (!is_parent(dir, names[i].path)) {
 			names[n++] = names[i];
+			continue;
+		}
+		free(names[i].path);
+		free(names[i].from);
+		free(names[i].shadow);
+	}
 	n_names = n;
 }
 
