@@ -58,13 +58,13 @@ static void an_error_says_whether_it_may_pass(void **state)
 	struct err e;
 	int outcome;
 	(void)state;
-	auto_free char *a = show("{\"type\":\"error\",\"message\":\"no\"}\n",
-				 1000, false, &outcome, &e);
+	free(show("{\"type\":\"error\",\"message\":\"no\"}\n", 1000, false,
+		  &outcome, &e));
 	assert_int_equal(outcome, -1);
 	assert_int_equal(e.code, ERR_INTERNAL);
-	auto_free char *b = show("{\"type\":\"error\",\"message\":\"later\","
-				 "\"retry\":true}\n",
-				 1000, false, &outcome, &e);
+	free(show("{\"type\":\"error\",\"message\":\"later\","
+		  "\"retry\":true}\n",
+		  1000, false, &outcome, &e));
 	assert_int_equal(outcome, -1);
 	assert_int_equal(e.code, ERR_UNAVAILABLE);
 	assert_string_equal(e.msg, "later");
