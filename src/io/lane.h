@@ -1,27 +1,29 @@
-/* lane.h - jobs of one kind, so many at a time: those that block for long must
- * not take all threads of the pool from the short ones. First come, first
- * served. */
+/* lane.h - jobs of one kind, so many at a time, on threads of their own: those
+ * that block for long must not take all threads of the pool from the short
+ * ones. First come, first served.
+ *
+ * The threads run at low priority (nice 10): bulk work takes what is left of
+ * the processor beside answers, and all of it when nobody asks. */
 #pragma once
 #include "base/list.h"
 #include "io/job.h"
 
-struct lane {
-	struct uv_loop_s *loop;
-	struct list waiting;
-	int running;
-	int max;
-};
+struct lane;
 
 /* Embedded in what the job works on. */
 struct lane_job {
 	struct list link;
-	struct lane *lane;
 	job_work_fn work;
 	job_done_fn done;
 	void *ctx;
+	int outcome;
+	struct err err;
 };
 
-void lane_init(struct lane *l, struct uv_loop_s *loop, int max);
-/* As job_start(). The lane must outlive its jobs. */
+/* `max` jobs run at one time; threads come with the first of them. */
+struct lane *lane_new(struct uv_loop_s *loop, int max) must_use;
+/* All its jobs are done. */
+void lane_free(struct lane *l);
+/* As job_start(). */
 void lane_start(struct lane *l, struct lane_job *j, job_work_fn work,
 		job_done_fn done, void *ctx);

@@ -13,7 +13,7 @@ enum { BYTES = 3 * LIMIT_SOURCE_PIECE_BYTES + 1234 };
 
 struct fixture {
 	uv_loop_t loop;
-	struct lane lane;
+	struct lane *lane;
 	char path[32];
 	char *want; /* owned */
 	struct source *source;
@@ -29,7 +29,7 @@ static void on_ready(void *ctx)
 static void open_file(struct fixture *f)
 {
 	uv_loop_init(&f->loop);
-	lane_init(&f->lane, &f->loop, 1);
+	f->lane = lane_new(&f->loop, 1);
 	snprintf(f->path, sizeof f->path, "/tmp/source-XXXXXX");
 	int fd = mkstemp(f->path);
 	assert_true(fd >= 0);
@@ -45,6 +45,7 @@ static void close_file(struct fixture *f)
 {
 	source_free(f->source);
 	uv_run(&f->loop, UV_RUN_DEFAULT);
+	lane_free(f->lane);
 	assert_int_equal(uv_loop_close(&f->loop), 0);
 	unlink(f->path);
 	free(f->want);
@@ -72,7 +73,7 @@ static void a_part_comes_whole_and_ends(void **state)
 	char byte;
 	(void)state;
 	open_file(&f);
-	f.source = source_new(&f.lane, f.path, 100, BYTES - 200, on_ready, &f);
+	f.source = source_new(f.lane, f.path, 100, BYTES - 200, on_ready, &f);
 	assert_int_equal(source_take(f.source, &byte, 1), 0);
 	assert_int_equal(f.ready, 0);
 	take(&f, f.want + 100, BYTES - 200);
@@ -88,7 +89,7 @@ static void after_a_rewind_it_comes_again(void **state)
 	for (size_t before = 0; before < BYTES; before += BYTES / 7) {
 		struct fixture f;
 		open_file(&f);
-		f.source = source_new(&f.lane, f.path, 0, BYTES, on_ready, &f);
+		f.source = source_new(f.lane, f.path, 0, BYTES, on_ready, &f);
 		take(&f, f.want, before);
 		/* With a read under way, and without. */
 		if (before % 2)
@@ -106,7 +107,7 @@ static void a_file_that_is_shorter_or_not_there_is_told(void **state)
 	char room[1000];
 	(void)state;
 	open_file(&f);
-	f.source = source_new(&f.lane, f.path, 0, BYTES + 1, on_ready, &f);
+	f.source = source_new(f.lane, f.path, 0, BYTES + 1, on_ready, &f);
 	take(&f, f.want, 3 * LIMIT_SOURCE_PIECE_BYTES);
 	while (!source_has_failed(f.source, &e)) {
 		assert_int_equal(source_take(f.source, room, sizeof room), 0);
@@ -115,7 +116,7 @@ static void a_file_that_is_shorter_or_not_there_is_told(void **state)
 	assert_int_equal(e.code, ERR_CORRUPT);
 	close_file(&f);
 	open_file(&f);
-	f.source = source_new(&f.lane, "/nowhere/x", 0, 10, on_ready, &f);
+	f.source = source_new(f.lane, "/nowhere/x", 0, 10, on_ready, &f);
 	assert_int_equal(source_take(f.source, room, sizeof room), 0);
 	uv_run(&f.loop, UV_RUN_DEFAULT);
 	assert_int_equal(f.ready, 1);
@@ -130,7 +131,7 @@ static void who_leaves_hears_nothing(void **state)
 	char byte;
 	(void)state;
 	open_file(&f);
-	f.source = source_new(&f.lane, f.path, 0, BYTES, on_ready, &f);
+	f.source = source_new(f.lane, f.path, 0, BYTES, on_ready, &f);
 	assert_int_equal(source_take(f.source, &byte, 1), 0);
 	source_free(f.source);
 	f.source = NULL;

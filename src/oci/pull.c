@@ -11,7 +11,7 @@
 struct pull_set {
 	struct registry_set *registries;
 	struct store *store;
-	struct lane lane;
+	struct lane *lane;
 	struct download_set downloads;
 	struct list running;
 	struct list waiting;
@@ -116,7 +116,7 @@ static void finish_cached(struct pull *p)
 static void work(struct pull *p, job_work_fn run, job_done_fn done)
 {
 	p->is_working = true;
-	lane_start(&p->set->lane, &p->job, run, done, p);
+	lane_start(p->set->lane, &p->job, run, done, p);
 }
 
 /* False: there is no pull any more, or it failed. */
@@ -475,8 +475,8 @@ struct pull_set *pull_set_new(struct registry_set *registries,
 	struct pull_set *s = xcalloc(1, sizeof *s);
 	s->registries = registries;
 	s->store = store;
-	lane_init(&s->lane, registries->loop, LIMIT_PULL_JOBS);
-	download_set_init(&s->downloads, registries->loop, store, &s->lane);
+	s->lane = lane_new(registries->loop, LIMIT_PULL_JOBS);
+	download_set_init(&s->downloads, registries->loop, store, s->lane);
 	list_init(&s->running);
 	list_init(&s->waiting);
 	return s;
@@ -499,6 +499,9 @@ void pull_set_stop(struct pull_set *s)
 
 void pull_set_free(struct pull_set *s)
 {
+	if (!s)
+		return;
+	lane_free(s->lane);
 	free(s);
 }
 

@@ -11,7 +11,7 @@
 struct push_set {
 	struct registry_set *registries;
 	struct store *store;
-	struct lane lane;
+	struct lane *lane;
 	struct push_kept kept;
 	struct list running;
 	struct list waiting;
@@ -80,7 +80,7 @@ static void push_free(struct push *p)
 	registry_release(p->registry);
 	timer_fini(&p->timer);
 	free(p->sending);
-	lane_start(&p->set->lane, &p->job, release, on_released, p);
+	lane_start(p->set->lane, &p->job, release, on_released, p);
 }
 
 static void leave(struct push *p)
@@ -219,7 +219,7 @@ static void start_blob(struct push *p, size_t i)
 {
 	const struct push_item *item = &p->plan.items[i];
 	struct push_blob_config c = { .registry = p->registry,
-				      .lane = &p->set->lane,
+				      .lane = p->set->lane,
 				      .kept = &p->set->kept,
 				      .digest = item->digest,
 				      .bytes = item->bytes,
@@ -312,7 +312,7 @@ static void begin(struct push *p)
 	list_push_back(&p->set->running, &p->link);
 	timer_fini(&p->timer);
 	timer_init(&p->timer, p->set->registries->loop, on_tick, p);
-	lane_start(&p->set->lane, &p->job, plan, on_planned, p);
+	lane_start(p->set->lane, &p->job, plan, on_planned, p);
 }
 
 static void begin_waiting(struct push_set *s)
@@ -362,7 +362,7 @@ struct push_set *push_set_new(struct registry_set *registries,
 	struct push_set *s = xcalloc(1, sizeof *s);
 	s->registries = registries;
 	s->store = store;
-	lane_init(&s->lane, registries->loop, LIMIT_PUSH_JOBS);
+	s->lane = lane_new(registries->loop, LIMIT_PUSH_JOBS);
 	push_kept_init(&s->kept);
 	list_init(&s->running);
 	list_init(&s->waiting);
@@ -390,5 +390,6 @@ void push_set_free(struct push_set *s)
 	if (!s)
 		return;
 	push_kept_fini(&s->kept);
+	lane_free(s->lane);
 	free(s);
 }

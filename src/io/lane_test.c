@@ -1,0 +1,94 @@
+#include "io/lane.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+#include <cmocka.h>
+
+#define JOBS 20
+
+struct fixture {
+	uv_loop_t loop;
+	struct lane *lane;
+	struct lane_job jobs[JOBS + 1];
+	pid_t loop_thread;
+	atomic_int running, most;
+	int done;
+	int niceness;
+};
+
+static int work(void *ctx, struct err *e)
+{
+	struct fixture *f = ctx;
+	int now = atomic_fetch_add(&f->running, 1) + 1;
+	if (now > atomic_load(&f->most))
+		atomic_store(&f->most, now);
+	assert_true(gettid() != f->loop_thread);
+	f->niceness = getpriority(PRIO_PROCESS, (id_t)gettid());
+	usleep(1000);
+	atomic_fetch_sub(&f->running, 1);
+	return err_set(e, ERR_CORRUPT, "as it shall");
+}
+
+static void on_last(void *ctx, int outcome, const struct err *e)
+{
+	struct fixture *f = ctx;
+	(void)e;
+	assert_int_equal(outcome, -1);
+	f->done++;
+}
+
+static void on_done(void *ctx, int outcome, const struct err *e)
+{
+	struct fixture *f = ctx;
+	assert_int_equal(gettid(), f->loop_thread);
+	assert_int_equal(outcome, -1);
+	assert_int_equal(e->code, ERR_CORRUPT);
+	if (++f->done == JOBS)
+		lane_start(f->lane, &f->jobs[JOBS], work, on_last, f);
+}
+
+static void so_many_run_at_once_and_all_come_to_their_end(void **state)
+{
+	struct fixture f = { .loop_thread = gettid() };
+	(void)state;
+	uv_loop_init(&f.loop);
+	f.lane = lane_new(&f.loop, 2);
+	for (int turn = 1; turn <= 2; turn++) {
+		for (int i = 0; i < JOBS; i++)
+			lane_start(f.lane, &f.jobs[i], work, on_done, &f);
+		assert_int_equal(f.done, 0);
+		/* The loop runs out when all is done, and not before. */
+		uv_run(&f.loop, UV_RUN_DEFAULT);
+		assert_int_equal(f.done, JOBS + 1);
+		f.done = 0;
+	}
+	assert_in_range(atomic_load(&f.most), 1, 2);
+	assert_int_equal(f.niceness,
+			 MIN(getpriority(PRIO_PROCESS, 0) + 10, 19));
+	lane_free(f.lane);
+	assert_int_equal(uv_loop_close(&f.loop), 0);
+}
+
+static void one_without_jobs_has_nothing_to_end(void **state)
+{
+	uv_loop_t loop;
+	(void)state;
+	uv_loop_init(&loop);
+	lane_free(lane_new(&loop, 2));
+	lane_free(NULL);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(so_many_run_at_once_and_all_come_to_their_end),
+		cmocka_unit_test(one_without_jobs_has_nothing_to_end),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
