@@ -22,6 +22,31 @@ int json_parse(struct str text, json_t **out, struct err *e)
 	return 0;
 }
 
+/* Opening brackets and commas outside of strings. */
+static size_t count_marks(struct str text)
+{
+	size_t n = 0;
+	bool is_string = false;
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+		if (c == '"')
+			is_string = !is_string;
+		else if (is_string)
+			i += c == '\\';
+		else
+			n += c == '{' || c == '[' || c == ',';
+	}
+	return n;
+}
+
+int json_parse_bounded(struct str text, size_t max, json_t **out, struct err *e)
+{
+	if (count_marks(text) > max)
+		return err_set(e, ERR_TOO_LARGE,
+			       "the JSON has more than %zu parts", max);
+	return json_parse(text, out, e);
+}
+
 static const json_t *member(const json_t *obj, const char *name)
 {
 	const json_t *j = json_object_get(obj, name);

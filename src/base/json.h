@@ -13,6 +13,12 @@
  * The caller owns *out (json_decref). */
 must_use int json_parse(struct str text, json_t **out, struct err *e);
 
+/* The same for what others send: a tree takes a hundred times the bytes of a
+ * text like [{},{},...]. ERR_TOO_LARGE: it has more than `max` brackets and
+ * commas. */
+must_use int json_parse_bounded(struct str text, size_t max, json_t **out,
+				struct err *e);
+
 #define auto_json __attribute__((cleanup(json_clean))) json_t
 static inline void json_clean(json_t **j)
 {

@@ -319,6 +319,33 @@ static void a_true_member_is_found_without_a_tree(void **state)
 				 -1);
 }
 
+static void the_size_of_a_tree_is_limited(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		size_t marks;
+	} cases[] = {
+		{ "[{},[],{\"a\":0,\"b\":1}]", 7 },
+		{ "\"{[,\\\",{\"", 0 },
+		{ "{\"\\\\\":[]}", 2 },
+		{ "7", 0 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err e;
+		auto_json *fits = NULL;
+		auto_json *is_not = NULL;
+		struct str text = str_of(cases[i].text);
+		size_t n = cases[i].marks;
+		assert_int_equal(json_parse_bounded(text, n, &fits, &e), 0);
+		if (!n)
+			continue;
+		assert_int_equal(json_parse_bounded(text, n - 1, &is_not, &e),
+				 -1);
+		assert_int_equal(e.code, ERR_TOO_LARGE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_member_of_another_type_is_named),
 		cmocka_unit_test(brackets_may_nest_as_deep_as_the_limit),
 		cmocka_unit_test(a_true_member_is_found_without_a_tree),
+		cmocka_unit_test(the_size_of_a_tree_is_limited),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,9 @@
 /* OCI: the specification asks registries to take manifests up to 4 MiB. */
 #define LIMIT_MANIFEST_BYTES (4u << 20)
 #define LIMIT_CONFIG_BLOB_BYTES (16u << 20)
+/* Brackets and commas in them: some 14 a layer; one a key and one a layer. */
+#define LIMIT_MANIFEST_MARKS (256u << 10)
+#define LIMIT_CONFIG_MARKS (64u << 10)
 /* models.json: about 400 bytes a model. */
 #define LIMIT_INDEX_BYTES (64u << 20)
 /* What is remembered of models' manifests and configs; one takes some 4 KiB. */
@@ -113,6 +116,9 @@
 #define LIMIT_GGUF_METADATA_BYTES (8u << 20)
 /* The JSON header of one safetensors file: some 150 bytes a tensor. */
 #define LIMIT_SAFETENSORS_HEADER_BYTES (8u << 20)
+/* Brackets and commas in it, some 10 a tensor; and keys of its metadata. */
+#define LIMIT_SAFETENSORS_MARKS (1u << 20)
+#define LIMIT_SAFETENSORS_KEYS 8192
 /* Folders in folders of a model that is packaged. */
 #define LIMIT_PACKAGE_DEPTH 16
 

@@ -167,6 +167,11 @@ static int take_metadata(struct safetensors *s, const json_t *map,
 	json_t *value;
 	if (!json_is_object(map))
 		return invalid(e, "__metadata__ must be an object");
+	if (json_object_size(map) > LIMIT_SAFETENSORS_KEYS)
+		return err_set(e, ERR_TOO_LARGE,
+			       "the safetensors file has more than %d keys in "
+			       "__metadata__",
+			       LIMIT_SAFETENSORS_KEYS);
 	s->pairs = arena_alloc(&s->arena,
 			       json_object_size(map) * sizeof *s->pairs);
 	json_object_foreach((json_t *)map, key, value)
@@ -192,7 +197,7 @@ static int take_header(struct reader *r, struct str text)
 	json_t *value;
 	if (!str_starts(text, "{"))
 		return invalid(r->e, "its header is no JSON object");
-	if (json_parse(text, &all, r->e))
+	if (json_parse_bounded(text, LIMIT_SAFETENSORS_MARKS, &all, r->e))
 		return err_wrap(r->e, "not a valid safetensors file");
 	if (!json_is_object(all))
 		return invalid(r->e, "its header is no JSON object");

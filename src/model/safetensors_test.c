@@ -162,6 +162,29 @@ static void the_header_has_a_ceiling(void **state)
 	assert_int_equal(e.code, ERR_TOO_LARGE);
 }
 
+/* A tree of them would take hundreds of megabytes. */
+static void what_is_in_the_header_has_a_ceiling(void **state)
+{
+	(void)state;
+	struct err e;
+	struct safetensors *s;
+	auto_buf struct buf text, keys;
+	buf_init(&text, LIMIT_SAFETENSORS_HEADER_BYTES);
+	buf_init(&keys, LIMIT_SAFETENSORS_HEADER_BYTES);
+	int full = buf_puts(&text, "{\"a\":[0");
+	for (size_t i = 0; i < LIMIT_SAFETENSORS_MARKS / 2; i++)
+		full |= buf_puts(&text, ",{}");
+	assert_int_equal(full | buf_puts(&text, "]}"), 0);
+	assert_int_equal(read_one(text.p, 0, &s, &e), -1);
+	assert_int_equal(e.code, ERR_TOO_LARGE);
+	full = buf_puts(&keys, "{\"__metadata__\":{\"\":\"\"");
+	for (size_t i = 0; i < LIMIT_SAFETENSORS_KEYS; i++)
+		full |= buf_printf(&keys, ",\"%zu\":\"\"", i);
+	assert_int_equal(full | buf_puts(&keys, "}}"), 0);
+	assert_int_equal(read_one(keys.p, 0, &s, &e), -1);
+	assert_int_equal(e.code, ERR_TOO_LARGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +193,7 @@ int main(void)
 		cmocka_unit_test(wrong_headers_are_refused),
 		cmocka_unit_test(the_length_of_the_header_is_not_believed),
 		cmocka_unit_test(the_header_has_a_ceiling),
+		cmocka_unit_test(what_is_in_the_header_has_a_ceiling),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

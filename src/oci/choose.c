@@ -1,5 +1,6 @@
 #include "oci/choose.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "oci/manifest.h"
 
 bool choose_is_index(struct str text, const char *media_type)
@@ -7,7 +8,8 @@ bool choose_is_index(struct str text, const char *media_type)
 	auto_json *index = NULL;
 	struct str own = { NULL, 0 };
 	struct err unused;
-	if (json_parse(text, &index, &unused) || !json_is_object(index) ||
+	if (json_parse_bounded(text, LIMIT_MANIFEST_MARKS, &index, &unused) ||
+	    !json_is_object(index) ||
 	    json_get_str(index, "mediaType", &own, &unused))
 		return false;
 	if (own.n)
@@ -60,7 +62,7 @@ int choose_manifest(struct str text, struct digest *out, struct err *e)
 	struct found f = { 0 };
 	size_t i;
 	json_t *entry;
-	if (json_parse(text, &index, e))
+	if (json_parse_bounded(text, LIMIT_MANIFEST_MARKS, &index, e))
 		return err_wrap(e, "image index");
 	json_array_foreach(json_object_get(index, "manifests"), i, entry)
 	{

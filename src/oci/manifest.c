@@ -130,7 +130,7 @@ int manifest_parse(struct str text, struct manifest **out, struct err *e)
 			       "a manifest of %zu bytes is more than the %u "
 			       "allowed",
 			       text.n, LIMIT_MANIFEST_BYTES);
-	if (json_parse(text, &j, e))
+	if (json_parse_bounded(text, LIMIT_MANIFEST_MARKS, &j, e))
 		return err_wrap(e, "manifest");
 	auto_(manifest) m = xcalloc(1, sizeof *m);
 	arena_init(&m->arena);

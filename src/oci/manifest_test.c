@@ -130,6 +130,22 @@ static void the_number_of_layers_is_limited(void **state)
 	}
 }
 
+static void what_is_in_it_is_limited(void **state)
+{
+	(void)state;
+	struct err e;
+	struct manifest *m;
+	auto_buf struct buf text;
+	buf_init(&text, LIMIT_MANIFEST_BYTES);
+	int full = buf_puts(&text, "{\"schemaVersion\":2," CONFIG
+				   ",\"layers\":[],\"a\":[0");
+	for (size_t i = 0; i < LIMIT_MANIFEST_MARKS / 2; i++)
+		full |= buf_puts(&text, ",{}");
+	assert_int_equal(full | buf_puts(&text, "]}"), 0);
+	assert_int_equal(manifest_parse(buf_str(&text), &m, &e), -1);
+	assert_int_equal(e.code, ERR_TOO_LARGE);
+}
+
 static void the_number_of_bytes_is_limited(void **state)
 {
 	(void)state;
@@ -241,6 +257,7 @@ int main(void)
 		cmocka_unit_test(wrong_manifests_are_refused),
 		cmocka_unit_test(the_number_of_layers_is_limited),
 		cmocka_unit_test(the_number_of_bytes_is_limited),
+		cmocka_unit_test(what_is_in_it_is_limited),
 		cmocka_unit_test(layers_are_told_by_type_and_name),
 		cmocka_unit_test(layers_are_read_as_they_are_named),
 	};

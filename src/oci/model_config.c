@@ -151,7 +151,7 @@ int model_config_parse(struct str text, struct model_config **out,
 			       "a model config of %zu bytes is more than the "
 			       "%u allowed",
 			       text.n, LIMIT_CONFIG_BLOB_BYTES);
-	if (json_parse(text, &j, e))
+	if (json_parse_bounded(text, LIMIT_CONFIG_MARKS, &j, e))
 		return err_wrap(e, "model config");
 	auto_(model_config) c = xcalloc(1, sizeof *c);
 	arena_init(&c->arena);

@@ -153,6 +153,21 @@ static void the_number_of_bytes_is_limited(void **state)
 	}
 }
 
+static void what_is_in_it_is_limited(void **state)
+{
+	(void)state;
+	struct err e;
+	struct model_config *c;
+	auto_buf struct buf text;
+	buf_init(&text, LIMIT_CONFIG_BLOB_BYTES);
+	int full = buf_puts(&text, "{\"config\":{},\"a\":[0");
+	for (size_t i = 0; i < LIMIT_CONFIG_MARKS / 2; i++)
+		full |= buf_puts(&text, ",{}");
+	assert_int_equal(full | buf_puts(&text, "]}"), 0);
+	assert_int_equal(model_config_parse(buf_str(&text), &c, &e), -1);
+	assert_int_equal(e.code, ERR_TOO_LARGE);
+}
+
 static void a_bad_time_is_no_time(void **state)
 {
 	(void)state;
@@ -179,6 +194,7 @@ int main(void)
 		cmocka_unit_test(wrong_configs_are_refused),
 		cmocka_unit_test(strings_are_escaped_as_go_does),
 		cmocka_unit_test(the_number_of_bytes_is_limited),
+		cmocka_unit_test(what_is_in_it_is_limited),
 		cmocka_unit_test(a_bad_time_is_no_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
