@@ -298,6 +298,11 @@ int selection_make(const struct listing *l, const char *tag,
 	int failed = p.n ? select_gguf(l, &p, tag, out, e)
 			 : select_safetensors(l, tag, out, e);
 	free(p.all);
+	if (!failed && out->n > LIMIT_LAYERS)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "the model would have %zu files, more than the "
+			       "%d allowed",
+			       out->n, LIMIT_LAYERS);
 	return failed;
 }
 

@@ -140,6 +140,36 @@ static void without_gguf_all_files_of_the_model_are_taken(void **state)
 			    "it has no model files (GGUF or safetensors)");
 }
 
+/* No manifest could have them: told before anything is fetched. */
+static void a_model_of_too_many_files_is_refused(void **state)
+{
+	(void)state;
+	for (size_t more = 0; more < 2; more++) {
+		struct listing l;
+		struct selection s;
+		struct err e;
+		auto_buf struct buf page;
+		listing_init(&l);
+		buf_init(&page, LIMIT_HUB_ANSWER_BYTES);
+		int full = buf_puts(&page, "[");
+		for (size_t i = 0; i < LIMIT_LAYERS + more; i++)
+			full |= buf_printf(&page,
+					   "%s{\"type\":\"file\",\"size\":1,"
+					   "\"path\":\"%zu.safetensors\","
+					   "\"oid\":\"%040d\"}",
+					   i ? "," : "", i, 0);
+		assert_int_equal(full | buf_puts(&page, "]"), 0);
+		assert_int_equal(listing_add(&l, buf_str(&page), &e), 0);
+		assert_int_equal(listing_end(&l, &e), 0);
+		assert_int_equal(selection_make(&l, "latest", &s, &e),
+				 more ? -1 : 0);
+		if (more)
+			assert_int_equal(e.code, ERR_UNSUPPORTED);
+		selection_fini(&s);
+		listing_fini(&l);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +184,7 @@ int main(void)
 		cmocka_unit_test(
 			what_there_is_is_listed_once_and_not_without_end),
 		cmocka_unit_test(without_gguf_all_files_of_the_model_are_taken),
+		cmocka_unit_test(a_model_of_too_many_files_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
