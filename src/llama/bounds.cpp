@@ -7,17 +7,21 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
+#include <dlfcn.h>
 #include <exception>
 #include <malloc.h>
 #include <new>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <unwind.h>
 
 /* The clock is a system call: it is read once in so many steps, and for each
  * large piece, since that takes its time to fill. */
 static constexpr unsigned STEPS = 256;
 static constexpr size_t LARGE_BYTES = 64 << 10;
 static constexpr size_t SIGNAL_STACK_BYTES = 64 << 10;
+/* From operator new to the destructor that needs memory. */
+static constexpr unsigned DESTRUCTOR_FRAMES = 16;
 
 struct state {
 	bool is_on;
@@ -45,6 +49,37 @@ static uint64_t cpu_ns()
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+struct walk {
+	unsigned frames;
+	bool is_destructor;
+};
+
+static _Unwind_Reason_Code on_frame(_Unwind_Context *c, void *ctx)
+{
+	auto *w = static_cast<walk *>(ctx);
+	Dl_info at = {};
+	auto *place = reinterpret_cast<void *>(_Unwind_GetIP(c) - 1);
+	if (dladdr(place, &at) && at.dli_sname) {
+		size_t n = strlen(at.dli_sname);
+		const char *end = at.dli_sname + (n < 4 ? 0 : n - 4);
+		w->is_destructor = end[0] == 'D' && end[1] >= '0' &&
+				   end[1] <= '2' && strcmp(end + 2, "Ev") == 0;
+	}
+	return w->is_destructor || ++w->frames == DESTRUCTOR_FRAMES
+		       ? _URC_END_OF_STACK
+		       : _URC_NO_REASON;
+}
+
+/* Destructors allocate too (a JSON value's does, as much as it has members),
+ * and what they throw ends the process. Found by name, since libllama-common
+ * tells its functions' names; slow, and asked only where a bound is met. */
+static bool in_destructor()
+{
+	walk w = {};
+	_Unwind_Backtrace(on_frame, &w);
+	return w.is_destructor;
+}
+
 /* Says so, and lets the handlers of this exception and what goes on after it
  * have a little more of all: llama.cpp tries a template in several ways, and
  * each of them shall soon come to its end. */
@@ -58,7 +93,8 @@ static void exceed(uint64_t n, const char *unit, const char *what)
 	s.most_bytes += s.most_bytes / 16;
 	s.most_stack += s.most_stack / 16;
 	s.until_ns = cpu_ns() + s.time_ms * 1000000 / 16;
-	throw std::bad_alloc();
+	if (!in_destructor())
+		throw std::bad_alloc();
 }
 
 /* Kept out of operator new, which is used everywhere. */
@@ -67,7 +103,7 @@ static void __attribute__((noinline)) check(size_t n)
 	state &s = here;
 	auto at = (uintptr_t)__builtin_frame_address(0);
 	size_t depth = at < s.stack ? s.stack - at : 0;
-	/* Destructors allocate too (a JSON value's does), and may not fail. */
+	/* Nothing may be thrown while an exception is on its way. */
 	if (std::uncaught_exceptions())
 		return;
 	if (n > INT64_MAX / 2 || s.bytes + (int64_t)n > s.most_bytes)

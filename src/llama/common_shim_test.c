@@ -341,6 +341,48 @@ static void a_long_chat_is_within_the_bounds(void **state)
 	assert_true(common_shim_prompt_text(p).n > 500000);
 }
 
+static int render_list(const struct common_shim_templates *t, size_t n,
+		       struct err *e)
+{
+	auto_buf struct buf text;
+	struct common_shim_prompt *p = NULL;
+	buf_init(&text, 16 << 20);
+	assert_int_equal(buf_puts(&text, "{\"list\":[0"), 0);
+	for (size_t i = 1; i < n; i++)
+		assert_int_equal(buf_put(&text, ",0", 2), 0);
+	assert_int_equal(buf_puts(&text, "]}"), 0);
+	struct common_shim_ask ask = { .messages = HELLO,
+				       .kwargs = buf_str(&text).p };
+	int failed = common_shim_render(t, &ask, &p, e);
+	common_shim_prompt_free(p);
+	return failed;
+}
+
+/* The longest list that is within the bounds, and the shortest that is not, are
+ * next to each other: where a value's destructor is what meets the bound the
+ * request is refused, and the process goes on. */
+static void a_destructor_that_meets_a_bound_ends_nothing(void **state)
+{
+	size_t good = 500000, bad = 2000000;
+	struct common_shim_templates *t = NULL;
+	struct err e;
+	(void)state;
+	assert_int_equal(
+		common_shim_open(weights_model(weights), TOOLS, &t, &e), 0);
+	assert_int_equal(render_list(t, good, &e), 0);
+	while (bad - good > 50000) {
+		size_t n = (good + bad) / 2;
+		if (render_list(t, n, &e)) {
+			assert_non_null(strstr(e.msg, "took more than"));
+			bad = n;
+		} else {
+			good = n;
+		}
+	}
+	assert_int_equal(render_list(t, bad, &e), -1);
+	common_shim_close(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +399,7 @@ int main(void)
 		cmocka_unit_test(a_template_that_does_not_parse_is_refused),
 		cmocka_unit_test(a_template_without_end_is_stopped),
 		cmocka_unit_test(a_long_chat_is_within_the_bounds),
+		cmocka_unit_test(a_destructor_that_meets_a_bound_ends_nothing),
 	};
 	return cmocka_run_group_tests(tests, load, unload);
 }
