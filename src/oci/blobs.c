@@ -24,23 +24,36 @@ struct blobs {
 	struct wanted **all; /* owned; each digest once */
 	size_t n, cap;
 	uint64_t total;
-	struct digest *leased; /* owned */
-	size_t n_leased, cap_leased;
+	struct digest *leases; /* owned; the first n_leased are taken */
+	size_t n_leases, n_leased, cap_leases;
 };
 
 static void next(struct blobs *b);
 
 /* ---- which ---- */
 
+static void want_lease(struct blobs *b, const struct digest *d)
+{
+	if (b->n_leases == b->cap_leases) {
+		b->cap_leases = b->cap_leases ? 2 * b->cap_leases : 16;
+		b->leases =
+			xrealloc(b->leases, b->cap_leases * sizeof *b->leases);
+	}
+	b->leases[b->n_leases++] = *d;
+}
+
+/* The kernel compares each with all before it: a second for 10,000. */
+static void take_leases(struct blobs *b)
+{
+	store_lease(b->downloads->store, b->leases + b->n_leased,
+		    b->n_leases - b->n_leased);
+	b->n_leased = b->n_leases;
+}
+
 void blobs_lease(struct blobs *b, const struct digest *d)
 {
-	if (b->n_leased == b->cap_leased) {
-		b->cap_leased = b->cap_leased ? 2 * b->cap_leased : 16;
-		b->leased =
-			xrealloc(b->leased, b->cap_leased * sizeof *b->leased);
-	}
-	b->leased[b->n_leased++] = *d;
-	store_lease(b->downloads->store, d, 1);
+	want_lease(b, d);
+	take_leases(b);
 }
 
 int blobs_add(struct blobs *b, const struct digest *d, uint64_t bytes,
@@ -65,7 +78,7 @@ int blobs_add(struct blobs *b, const struct digest *d, uint64_t bytes,
 	w->is.bytes = bytes;
 	w->path = path ? xstrdup(path) : NULL;
 	w->told = UINT64_MAX;
-	blobs_lease(b, d);
+	want_lease(b, d);
 	return 0;
 }
 
@@ -75,6 +88,8 @@ int blobs_look(struct blobs *b, bool *is_all, struct err *e)
 {
 	struct store *s = b->downloads->store;
 	uint64_t missing = 0, room;
+	if (b->n_leased < b->n_leases)
+		take_leases(b);
 	if (store_room(s, &room, e))
 		return -1;
 	*is_all = true;
@@ -250,12 +265,12 @@ static void on_released(void *ctx, int outcome, const struct err *e)
 
 static void give_leases_back(struct blobs *b)
 {
-	if (!b->leased)
+	if (!b->n_leased)
 		return;
 	struct release *r = xcalloc(1, sizeof *r);
 	r->store = b->downloads->store;
 	r->n = b->n_leased;
-	r->blobs = steal(&b->leased);
+	r->blobs = steal(&b->leases);
 	lane_start(b->downloads->lane, &r->job, release_leases, on_released, r);
 }
 
@@ -268,5 +283,6 @@ void blobs_free(struct blobs *b)
 		free(b->all[i]);
 	}
 	free(b->all);
+	free(b->leases);
 	free(b);
 }

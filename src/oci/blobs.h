@@ -1,7 +1,7 @@
 /* blobs.h - the blobs of one model on their way into the store: those that are
  * not there come so many at a time, over connections that they share, with
- * downloads (download.h) that other pulls may share too. From the moment that
- * one is named until blobs_free() nobody removes it.
+ * downloads (download.h) that other pulls may share too. From blobs_look()
+ * until blobs_free() nobody removes one.
  *
  * Functions marked "job" block and are for jobs; none of the others may be
  * called meanwhile. */
@@ -32,7 +32,7 @@ struct blobs *blobs_new(struct download_set *downloads,
  * (fetch.h), NULL: it is a registry. ERR_UNSUPPORTED: no model is so large. */
 must_use int blobs_add(struct blobs *b, const struct digest *d, uint64_t bytes,
 		       const char *path, struct err *e);
-/* One that the caller puts there. In a job, too. */
+/* Job: one that the caller puts there. */
 void blobs_lease(struct blobs *b, const struct digest *d);
 /* Job: what is there? *is_all: everything. Fails if the rest has no room. */
 must_use int blobs_look(struct blobs *b, bool *is_all, struct err *e);

@@ -257,11 +257,6 @@ int pull_want(struct pull *p, const struct digest *d, uint64_t bytes,
 	return blobs_add(p->blobs, d, bytes, path, e);
 }
 
-void pull_lease(struct pull *p, const struct digest *d)
-{
-	blobs_lease(p->blobs, d);
-}
-
 void pull_tell(struct pull *p, const char *text)
 {
 	p->fns->on_note(p->ctx, text);

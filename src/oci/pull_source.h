@@ -47,10 +47,9 @@ void pull_fetch(struct pull *p, struct registry *r, const struct digest *id);
 
 /* ---- on the way there ---- */
 
-/* As blobs_add() and blobs_lease() in blobs.h. */
+/* As blobs_add() in blobs.h. */
 must_use int pull_want(struct pull *p, const struct digest *d, uint64_t bytes,
 		       const char *path, struct err *e);
-void pull_lease(struct pull *p, const struct digest *d);
 /* Tells the client something that is no layer. */
 void pull_tell(struct pull *p, const char *text);
 void pull_warn(struct pull *p, const char *text);
