@@ -167,7 +167,7 @@ static int64_t context_in(struct str text)
 					    "model_max_length" };
 	auto_json *all = NULL;
 	struct err unused;
-	if (json_parse(text, &all, &unused))
+	if (json_parse_bounded(text, LIMIT_CONFIG_MARKS, &all, &unused))
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		const json_t *j = json_object_get(all, keys[i]);

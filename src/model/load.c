@@ -163,7 +163,8 @@ static int manifest_of_index(struct load *l, struct err *e)
 	auto_json *index = NULL;
 	struct str text = { 0 };
 	struct digest id;
-	if (json_parse(buf_str(&l->index), &index, e))
+	if (json_parse_bounded(buf_str(&l->index), LIMIT_MANIFEST_MARKS, &index,
+			       e))
 		return err_wrap(e, "read index.json");
 	const json_t *all = json_object_get(index, "manifests");
 	if (json_array_size(all) != 1)
