@@ -38,7 +38,8 @@
 	OPT(slots, "parallel", "N", COUNT, "answers at once (4)")             \
 	OPT(threads, "threads", "N", COUNT,                                   \
 	    "never more than may be used (all that may be used)")             \
-	OPT(batch, "batch-size", "N", COUNT, "tokens computed at once (512)") \
+	OPT(batch, "batch-size", "N", COUNT,                                  \
+	    "tokens computed at once (512; 2048 at most)")                    \
 	OPT(gpu_layers, "gpu-layers", "N", COUNT,                             \
 	    "layers on a graphics card (as many as fit)")                     \
 	OPT(chat_template, "chat-template-file", "PATH", WORD,                \

@@ -9,6 +9,9 @@
 
 #define TEXT_SLOTS 4
 #define TEXT_BATCH 512
+/* Memory to compute with grows with this times the context, and more would be
+ * no faster. */
+#define MOST_BATCH 2048
 #define VECTOR_SLOTS 64
 #define VECTOR_CONTEXT 8192
 /* Rows of logits beside one for each slot: enough for prompts whose own
@@ -36,6 +39,23 @@ static uint64_t bytes_per_token(const struct weights *w)
 	       (uint64_t)MAX(llama_model_n_layer(m), 1);
 }
 
+/* llama.cpp ends the process at the first token behind a table. */
+static int given_context(const struct batch_options *o, int trained)
+{
+	if (o->context <= trained)
+		return o->context;
+	if (weights_has_positions(o->weights)) {
+		log_warn("the model knows no position behind its training's "
+			 "context=%d asked=%d",
+			 trained, o->context);
+		return trained;
+	}
+	log_warn("the context is larger than the model was trained for "
+		 "context=%d trained=%d",
+		 o->context, trained);
+	return o->context;
+}
+
 static int choose_context(const struct batch_options *o, struct sizing *f,
 			  struct err *e)
 {
@@ -45,11 +65,7 @@ static int choose_context(const struct batch_options *o, struct sizing *f,
 	int most = f->is_embedding ? VECTOR_CONTEXT : LIMIT_DEFAULT_CONTEXT;
 	uint64_t fits = left / 4 / MAX(each, (uint64_t)1);
 	if (o->context) {
-		f->context = o->context;
-		if (f->context > trained)
-			log_warn("the context is larger than the model was "
-				 "trained for context=%d trained=%d",
-				 f->context, trained);
+		f->context = given_context(o, trained);
 	} else {
 		f->context = trained > 0 ? MIN(trained, most) : most;
 		if (fits < (uint64_t)f->context)
@@ -106,7 +122,8 @@ int sizing_choose(const struct batch_options *o, struct sizing *f,
 				     : TEXT_SLOTS;
 	if (choose_context(o, f, e) || choose_pooling(o, f, p, e))
 		return -1;
-	int batch = o->batch_tokens ? o->batch_tokens : TEXT_BATCH;
+	int batch =
+		o->batch_tokens ? MIN(o->batch_tokens, MOST_BATCH) : TEXT_BATCH;
 	/* A text is pooled in one piece; one of text also fits in pieces. */
 	if (f->is_embedding)
 		batch = MAX(batch, f->context);

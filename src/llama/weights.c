@@ -16,6 +16,7 @@ struct weights {
 	struct llama_model *model; /* owned */
 	struct tokens enders;
 	size_t longest;
+	bool has_positions;
 };
 
 /* llama.cpp has one log for the whole process, so what it said last is global
@@ -146,6 +147,11 @@ size_t weights_longest(const struct weights *w)
 	return w->longest;
 }
 
+bool weights_has_positions(const struct weights *w)
+{
+	return w->has_positions;
+}
+
 bool weights_meta(const struct weights *w, const char *key, char *out,
 		  size_t cap)
 {
@@ -169,7 +175,7 @@ bool weights_is_embedding(const struct weights *w)
 
 /* Answers for llama.cpp, whose words on these are vague and whose trust in a
  * file is large. */
-static int check_file(const char *path, struct err *e)
+static int check_file(struct weights *w, const char *path, struct err *e)
 {
 	auto_(gguf_file) g = NULL;
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -178,8 +184,10 @@ static int check_file(const char *path, struct err *e)
 			errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
 		return err_set(e, code, "open %s: %s", path, strerror(errno));
 	}
-	if (gguf_read(fd, &g, e) == 0)
+	if (gguf_read(fd, &g, e) == 0) {
+		w->has_positions |= g->has_positions;
 		return 0;
+	}
 	if (e->code == ERR_INVALID)
 		e->code = ERR_CORRUPT;
 	return err_wrap(e, "%s", path);
@@ -216,7 +224,7 @@ int weights_load(const struct weights_options *o, struct weights **out,
 	p.progress_callback = on_progress;
 	p.progress_callback_user_data = (void *)o;
 	for (size_t i = 0; i < o->n_paths; i++)
-		if (check_file(o->paths[i], e))
+		if (check_file(w, o->paths[i], e))
 			return -1;
 	if (o->n_paths == 1)
 		w->model = llama_model_load_from_file(o->paths[0], p);

@@ -38,6 +38,8 @@ const struct llama_vocab *weights_vocab(const struct weights *w);
 const struct tokens *weights_enders(const struct weights *w);
 /* Bytes of the longest text that one token spells. */
 size_t weights_longest(const struct weights *w);
+/* Does it know positions by a table, which ends where its training did? */
+bool weights_has_positions(const struct weights *w);
 /* Does it make vectors rather than text, by its metadata? */
 bool weights_is_embedding(const struct weights *w);
 /* A metadata string of the model's own architecture ("context_length" finds

@@ -150,6 +150,7 @@ static int take_tensor(struct header *h)
 		return gguf_reader_invalid(
 			&h->r, "a tensor lies in another one or before it");
 	h->tensors_end = end;
+	h->out->has_positions |= str_eq(buf_str(&name), "position_embd.weight");
 	return 0;
 }
 

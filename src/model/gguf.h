@@ -20,6 +20,7 @@ struct gguf_file {
 	const char *architecture; /* "llama" if the file does not say */
 	const char *quantization; /* "MOSTLY_Q4_K_M", ...; "Unknown" */
 	int64_t context_size;	  /* 0: not said */
+	bool has_positions;	  /* a table of them, of so many tokens */
 	/* Numbers decimal, floats with six places, arrays up to 50 elements
 	 * joined with ", "; longer ones are left out. Sorted by key. */
 	struct model_config_pair *pairs;

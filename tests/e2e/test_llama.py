@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import subprocess
 import pytest
 
 from conftest import eventually
-from llama_fixtures import LLAMA, TEXT_GGUF, launch, llama, spawn  # noqa: F401
+from llama_fixtures import EMBED_GGUF, LLAMA, TEXT_GGUF, launch, llama, spawn  # noqa: F401
 
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
@@ -347,6 +348,14 @@ def test_echo_works_with_the_smallest_batch(spawn):
     m = spawn(TEXT_GGUF, "--ctx-size", 256, "--batch-size", 1, "--parallel", 2)
     r = m.post(TEXT, prompt="One, two, three,", max_tokens=2, echo=True, logprobs=1).json()
     assert len(r["choices"][0]["logprobs"]["tokens"]) == r["usage"]["total_tokens"]
+
+
+def test_a_batch_has_a_ceiling_whatever_is_asked(spawn):
+    def bytes_for(model, batch):
+        log = spawn(model, "--ctx-size", 4096, "--batch-size", batch).log()
+        return int(re.search(r"compute_bytes=(\d+)", log).group(1))
+    for model in (TEXT_GGUF, EMBED_GGUF):
+        assert bytes_for(model, 1048576) == bytes_for(model, 2048)
 
 
 # ---- many at once, and the cache ----

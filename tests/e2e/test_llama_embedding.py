@@ -123,3 +123,11 @@ def test_a_text_model_can_be_made_to_pool(spawn):
     cat, kitten, market = embed(m, [CAT, KITTEN, MARKET])
     assert len(cat) == 576
     assert cat @ kitten > cat @ market
+
+
+def test_a_context_behind_the_table_of_positions_ends_where_it_does(spawn):
+    m = spawn(EMBED_GGUF, "--ctx-size", 2048)
+    assert m.ready["context"] == 512
+    r = m.post("/v1/embeddings", input="cat " * 1000)
+    assert "512" in error(r, "input", "context_length_exceeded")["message"]
+    assert np.linalg.norm(embed(m, "cat " * 500)[0]) == pytest.approx(1, abs=1e-5)
