@@ -222,7 +222,8 @@ void batch_cancel(struct batch_task *t)
 
 void batch_pause(struct batch_task *t, bool is_paused)
 {
-	if (atomic_exchange(&t->paused, is_paused) && !is_paused)
+	/* Also when it stops: another may have counted on its going on. */
+	if (atomic_exchange(&t->paused, is_paused) != is_paused)
 		wake(t->batch);
 }
 
