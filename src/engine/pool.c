@@ -198,7 +198,7 @@ static void fail_waiting(struct entry *en, const struct err *e)
 static char *backoff_key(char *const argv[])
 {
 	struct buf key;
-	buf_init(&key, SIZE_MAX / 2);
+	buf_init(&key, LIMIT_BACKOFF_KEY_BYTES);
 	for (; *argv; argv++)
 		if (buf_puts(&key, *argv) || buf_put(&key, "\n", 1))
 			break;
