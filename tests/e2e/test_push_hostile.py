@@ -392,6 +392,48 @@ def test_a_reader_that_stands_still_is_left(sink, registry, start, store):
     assert s.has(m)
 
 
+STAGES = {
+    "a look for a blob": ("HEAD", "/blobs/"),
+    "an upload begins": ("POST", "/uploads/"),
+    "a chunk": ("PATCH", "/upload/"),
+    "the end of the chunks": ("PUT", "/upload/"),
+    "a look for the manifest": ("HEAD", "/manifests/"),
+    "the manifest": ("PUT", "/manifests/"),
+}
+
+
+@pytest.mark.parametrize("how", ["the client leaves", "modeld ends"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_push_may_end_at_any_stage(sink, registry, start, store, stage, how):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hang(h):
+        if (h.command == STAGES[stage][0] and STAGES[stage][1] in h.path and
+                not go_on.is_set()):
+            asked.set()
+            go_on.wait(20)
+        return False
+    s = sink(lie=hang)
+    modeld = start(store)
+    m, ref = ready(modeld, registry, s, model(70 * MB, 500, seed="any stage"))
+    c = modeld.connect()
+    c.sendall(b"POST /models/%s/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+              % ref.encode())
+    assert asked.wait(20)
+    if how == "modeld ends":
+        modeld.stop()
+        got = b"".join(iter(lambda: c.recv(65536), b""))
+        assert b"modeld stops" in got
+        go_on.set()
+        modeld = start(store)
+    else:
+        c.close()
+        go_on.set()
+    arrives(modeld, ref)
+    assert s.has(m)
+    modeld.stop()
+
+
 # ---- lies ----
 
 @pytest.mark.parametrize("said", ["0-999999999999", "0-18446744073709551614"])
