@@ -30,7 +30,52 @@ size_t tokens_common(const struct tokens *a, const struct tokens *b)
 	return i;
 }
 
-int tokens_from_text(const struct llama_vocab *v, struct str text, int flags,
+/* Characters without a space between them (or spaces) that go to llama.cpp at
+ * once: its regular expressions call themselves for each that they match, with
+ * 350 bytes of stack, and may match both kinds in a row. */
+#define RUN_MOST 6000
+
+static bool is_space(unsigned char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool is_letter(unsigned char c)
+{
+	unsigned char small = c | 32;
+	return small >= 'a' && small <= 'z';
+}
+
+/* A character that is not ASCII may be a space or none. */
+static bool goes_on(unsigned char last, unsigned char c)
+{
+	return last >= 0x80 || c >= 0x80 || is_space(last) == is_space(c);
+}
+
+/* Bytes of the text up to where a run has become too long, behind a word of it
+ * if there is one; nearly always all of them. */
+static size_t piece_of(struct str text)
+{
+	const unsigned char *p = (const unsigned char *)text.p;
+	size_t run = 1, word = 0;
+	for (size_t i = 1; i < text.n; i++) {
+		if ((p[i] & 0xc0) == 0x80)
+			continue; /* goes on with a character */
+		run++;
+		if (!goes_on(p[i - 1], p[i])) {
+			run = 1;
+			word = 0;
+		} else if (is_letter(p[i - 1]) && p[i] < 0x80 &&
+			   !is_letter(p[i])) {
+			word = i;
+		}
+		if (run > RUN_MOST)
+			return word ? word : i;
+	}
+	return text.n;
+}
+
+static int add_piece(const struct llama_vocab *v, struct str text, int flags,
 		     struct tokens *out, struct err *e)
 {
 	/* Most tokens spell several bytes; the second try knows the number. */
@@ -52,6 +97,34 @@ int tokens_from_text(const struct llama_vocab *v, struct str text, int flags,
 	}
 	out->n += (size_t)n;
 	return 0;
+}
+
+/* Only vocabularies of this type are split by regular expressions. */
+static int add_pieces(const struct llama_vocab *v, struct str text, int flags,
+		      struct tokens *out, struct err *e)
+{
+	bool adds = flags & TOKENS_ADD_SPECIAL;
+	flags &= ~TOKENS_ADD_SPECIAL;
+	if (adds && llama_vocab_get_add_bos(v))
+		tokens_push(out, llama_vocab_bos(v));
+	while (text.n) {
+		size_t n = piece_of(text);
+		if (add_piece(v, str_head(text, n), flags, out, e))
+			return -1;
+		text = str_tail(text, n);
+	}
+	if (adds && llama_vocab_get_add_eos(v))
+		tokens_push(out, llama_vocab_eos(v));
+	return 0;
+}
+
+int tokens_from_text(const struct llama_vocab *v, struct str text, int flags,
+		     struct tokens *out, struct err *e)
+{
+	if (llama_vocab_type(v) == LLAMA_VOCAB_TYPE_BPE &&
+	    piece_of(text) < text.n)
+		return add_pieces(v, text, flags, out, e);
+	return add_piece(v, text, flags, out, e);
 }
 
 int tokens_put_text(const struct llama_vocab *v, int32_t id, bool special,

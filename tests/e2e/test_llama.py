@@ -350,6 +350,27 @@ def test_echo_works_with_the_smallest_batch(spawn):
     assert len(r["choices"][0]["logprobs"]["tokens"]) == r["usage"]["total_tokens"]
 
 
+@pytest.mark.parametrize("splits", [b"smollm", b"tekken", b"falcon"])
+def test_a_run_without_end_is_split_in_pieces(spawn, tmp_path, splits):
+    """Some vocabularies' regular expressions take stack for each character of a run."""
+    model = tmp_path / "model.gguf"
+    data = TEXT_GGUF.read_bytes()
+    at = data.index(b"smollm", data.index(b"tokenizer.ggml.pre"))
+    model.write_bytes(data[:at] + splits + data[at + 6:])
+    m = spawn(model, "--ctx-size", 512)
+
+    def tokens(text):
+        r = m.post("/tokenize", content=text, add_special=True)
+        assert r.status_code == 200, r.text
+        return r.json()["tokens"]
+    for run in ("a", "!", " ", "1", "é", "\n", "!…", '{"key":[1,"ä"]}', " \u2003"):
+        text = "So: " + 200_000 // len(run) * run + " end."
+        assert m.post("/detokenize", tokens=tokens(text)).json()["content"] == text
+    # Whatever has no such run is not cut anywhere.
+    sentence = "The 3 cats, and Zoë's dog!\n"
+    assert tokens(sentence * 3000) == tokens(sentence) * 3000
+
+
 def test_a_batch_has_a_ceiling_whatever_is_asked(spawn):
     def bytes_for(model, batch):
         log = spawn(model, "--ctx-size", 4096, "--batch-size", batch).log()
