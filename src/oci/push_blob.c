@@ -45,7 +45,8 @@ struct push_blob {
 	bool has_no_chunks; /* the registry does not take them */
 	uint64_t there;	    /* bytes that the registry has */
 	uint64_t best;	    /* the most that it ever had */
-	uint64_t taken;	    /* bytes of the body that is being sent */
+	uint64_t body;	    /* bytes of the body that is being sent */
+	uint64_t taken;	    /* of them, so many were */
 	uint64_t sent;	    /* where the last byte ends that was ever sent */
 	int failures;	    /* in a row */
 	int looks;
@@ -250,12 +251,13 @@ static void take_range(struct push_blob *b, uint64_t said)
 		fail(b, &e);
 		return;
 	}
-	bool is_less = b->step == CHUNK && said < b->there + b->taken;
+	/* Also of what was answered, and cut, before it was all there. */
+	bool is_less = b->step == CHUNK && said < b->there + b->body;
 	b->there = said;
 	b->taken = 0;
 	if (is_less) {
 		err_set(&e, ERR_ENGINE,
-			"the registry has %llu bytes, fewer than it was sent",
+			"the registry has %llu bytes, fewer than it was to get",
 			(unsigned long long)said);
 		again(b, ASK, &e, 0);
 		return;
@@ -517,6 +519,7 @@ static void start_ask(struct push_blob *b)
 /* `n` bytes from where the registry is. */
 static void open_body(struct push_blob *b, uint64_t n)
 {
+	b->body = n;
 	b->taken = 0;
 	b->source = source_new(b->config.lane, b->config.path, b->there, n,
 			       on_ready, b);

@@ -4,6 +4,7 @@ it must not, and what is sent again after a cut is counted."""
 import http.server
 import json
 import re
+import socket
 import threading
 import time
 import urllib.parse
@@ -460,6 +461,21 @@ def test_ranges_that_never_grow(sink, registry, start, store):
     modeld = start(store)
     _, ref = ready(modeld, registry, s, model(70 * MB, seed="never grows"))
     fails(modeld, ref, "fewer than")
+    assert len([1 for a, _ in s.sent() if a == "PATCH"]) <= 6
+
+
+def test_chunks_taken_before_they_came(sink, registry, start, store):
+    """Thanks, and a closed connection: that is no progress, and no reason to go on for ever."""
+    def lie(h):
+        if h.command == "PATCH":
+            h.send(202, Location=h.path, Connection="close")
+            h.connection.shutdown(socket.SHUT_RDWR)
+            h.close_connection = True
+            return True
+    s = sink(lie=lie)
+    modeld = start(store)
+    _, ref = ready(modeld, registry, s, model(70 * MB, seed="taken before"))
+    fails(modeld, ref)
     assert len([1 for a, _ in s.sent() if a == "PATCH"]) <= 6
 
 
