@@ -29,7 +29,7 @@ static int work(void *ctx, struct err *e)
 		atomic_store(&f->most, now);
 	assert_true(gettid() != f->loop_thread);
 	f->niceness = getpriority(PRIO_PROCESS, (id_t)gettid());
-	usleep(1000);
+	uv_sleep(1);
 	atomic_fetch_sub(&f->running, 1);
 	return err_set(e, ERR_CORRUPT, "as it shall");
 }
