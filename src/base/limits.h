@@ -180,6 +180,11 @@
 #define LIMIT_STOP_STRINGS 32
 #define LIMIT_STOP_BYTES 1024
 #define LIMIT_TOOLS 1024
+/* What the JSON schemas of a request may have in all: members of objects, and
+ * alternatives (values of an enum, schemas of an anyOf), each of which is tried
+ * at each token. OpenAI's numbers. */
+#define LIMIT_SCHEMA_MEMBERS 5000
+#define LIMIT_SCHEMA_CHOICES 1000
 #define LIMIT_LOGIT_BIASES 1024
 #define LIMIT_TOP_LOGPROBS 20
 /* Under whose name a prompt is cached; modeld hashes what is longer. */

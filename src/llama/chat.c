@@ -100,6 +100,7 @@ static int check_messages(const json_t *messages, struct err *e)
 
 static int check_tools(const json_t *tools, struct err *e)
 {
+	struct schema_weight weight = { 0 };
 	size_t i;
 	json_t *tool;
 	if (json_array_size(tools) > LIMIT_TOOLS)
@@ -119,6 +120,8 @@ static int check_tools(const json_t *tools, struct err *e)
 					 "\"function\" and a 'function' with a "
 					 "'name' and perhaps 'parameters'",
 					 i);
+		if (json_is_object(p) && schema_weigh(p, "tools", &weight, e))
+			return -1;
 		if (json_is_object(p) &&
 		    json_is_true(json_object_get(f, "strict")) &&
 		    schema_check(p, "tools", e))
@@ -186,9 +189,12 @@ static int read_format(const struct params *p, char **schema, struct err *e)
 {
 	const json_t *f = p->response_format;
 	const char *type = json_string_value(json_object_get(f, "type"));
+	struct schema_weight weight = { 0 };
 	*schema = NULL;
 	if (!f || (type && strcmp(type, "text") == 0))
 		return 0;
+	if (schema_weigh(f, "response_format", &weight, e))
+		return -1;
 	if (type && strcmp(type, "json_object") == 0) {
 		const json_t *s = json_object_get(f, "schema");
 		*schema = json_object_size(s)

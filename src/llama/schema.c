@@ -29,6 +29,54 @@ static const char *const of_const[] = { "type", "const", NULL };
 static const char *const formats[] = { "date", "time", "date-time", "uuid",
 				       NULL };
 
+/* ---- how large ---- */
+
+static void add_weight(struct schema_weight *w, const char *key,
+		       const json_t *value)
+{
+	if (strcmp(key, "properties") == 0)
+		w->members += json_object_size(value);
+	else if (strcmp(key, "enum") == 0 || strcmp(key, "anyOf") == 0 ||
+		 strcmp(key, "oneOf") == 0)
+		w->choices += json_array_size(value);
+}
+
+/* Its depth is bounded: the body it came in was (LIMIT_JSON_DEPTH). */
+static void weigh(const json_t *s, struct schema_weight *w)
+{
+	const char *key;
+	size_t i;
+	json_t *inner;
+	json_object_foreach((json_t *)s, key, inner)
+	{
+		add_weight(w, key, inner);
+		weigh(inner, w);
+	}
+	json_array_foreach(s, i, inner)
+	{
+		weigh(inner, w);
+	}
+}
+
+int schema_weigh(const json_t *schema, const char *field,
+		 struct schema_weight *w, struct err *e)
+{
+	weigh(schema, w);
+	if (w->members > LIMIT_SCHEMA_MEMBERS)
+		return err_field(e, field,
+				 "the schemas have %zu members, and may have "
+				 "%d in all",
+				 w->members, LIMIT_SCHEMA_MEMBERS);
+	if (w->choices > LIMIT_SCHEMA_CHOICES)
+		return err_field(e, field,
+				 "the schemas have %zu values of 'enum' and "
+				 "alternatives, and may have %d in all",
+				 w->choices, LIMIT_SCHEMA_CHOICES);
+	return 0;
+}
+
+/* ---- what is strict ---- */
+
 struct check {
 	const char *field;
 	struct buf path; /* where in the schema */

@@ -6,6 +6,14 @@
 #pragma once
 #include "base/json.h"
 
+/* How much there is for a grammar to try at each token; begins as {0}. */
+struct schema_weight {
+	size_t members, choices;
+};
+
+/* Adds what the schema has, strict or not. -1: the ceilings are passed. */
+must_use int schema_weigh(const json_t *schema, const char *field,
+			  struct schema_weight *w, struct err *e);
 /* -1 names the keyword, and where it stands; `field` is the request's. */
 must_use int schema_check(const json_t *schema, const char *field,
 			  struct err *e);

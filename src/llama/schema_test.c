@@ -81,11 +81,47 @@ static void what_it_leaves_out_is_refused_by_name(void **state)
 	}
 }
 
+/* "{"x":[0,0,...]}" with so many, as deep as a member of a member. */
+static int weigh(const char *key, int n, struct schema_weight *w, struct err *e)
+{
+	json_t *all = json_array(), *members = json_object();
+	char name[16];
+	for (int i = 0; i < n; i++) {
+		snprintf(name, sizeof name, "m%d", i);
+		json_array_append_new(all, json_integer(i));
+		json_object_set_new(members, name, json_object());
+	}
+	json_t *s = json_pack("{s:{s:o},s:o}", "items", key, all, "properties",
+			      members);
+	int got = schema_weigh(s, "tools", w, e);
+	json_decref(s);
+	return got;
+}
+
+static void what_is_too_much_to_try_is_refused(void **state)
+{
+	struct schema_weight w = { 0 };
+	struct err e;
+	(void)state;
+	assert_int_equal(weigh("enum", 500, &w, &e), 0);
+	assert_int_equal(weigh("anyOf", 500, &w, &e), 0);
+	assert_int_equal(weigh("items", 4000, &w, &e), 0);
+	assert_int_equal(w.choices, 1000);
+	assert_int_equal(w.members, 5000);
+	assert_int_equal(weigh("oneOf", 1, &w, &e), -1);
+	assert_non_null(strstr(e.msg, "5001 members"));
+	assert_string_equal(e.param, "tools");
+	w = (struct schema_weight){ 0 };
+	assert_int_equal(weigh("enum", 1001, &w, &e), -1);
+	assert_non_null(strstr(e.msg, "1001 values"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_the_grammar_keeps_is_taken),
 		cmocka_unit_test(what_it_leaves_out_is_refused_by_name),
+		cmocka_unit_test(what_is_too_much_to_try_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
