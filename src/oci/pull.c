@@ -1,10 +1,9 @@
 #include "oci/pull.h"
-#include "base/list.h"
 #include "base/log.h"
-#include "io/timer.h"
 #include "oci/blob.h"
 #include "oci/model_config.h"
 #include "oci/pull_source.h"
+#include "oci/turns.h"
 
 #include <stdio.h>
 
@@ -13,22 +12,17 @@ struct pull_set {
 	struct store *store;
 	struct lane *lane;
 	struct download_set downloads;
-	struct list running;
-	struct list waiting;
-	int n_running;
-	bool is_stopped;
+	struct turns turns;
 };
 
 struct pull {
-	struct list link;
+	struct turn turn;
 	struct pull_set *set;
 	const struct pull_fns *fns; /* NULL: cancelled */
 	void *ctx;
 	struct ref ref;
 	const struct pull_source *source;
-	void *src; /* owned */
-	struct timer timer;
-	bool is_running; /* has one of the places */
+	void *src;	 /* owned */
 	bool is_working; /* a job runs */
 	struct lane_job job;
 	job_work_fn work; /* of the source */
@@ -50,14 +44,11 @@ static void look_at_store(struct pull *p);
 
 /* ---- the end ---- */
 
-static void begin_waiting(struct pull_set *s);
-
 static void pull_free(struct pull *p)
 {
-	list_remove(&p->link);
+	turn_fini(&p->turn);
 	blobs_free(p->blobs);
 	p->source->free(p->src);
-	timer_fini(&p->timer);
 	buf_fini(&p->model.manifest);
 	buf_fini(&p->model.config);
 	free(p->size);
@@ -67,18 +58,13 @@ static void pull_free(struct pull *p)
 /* Lets go of all but the memory, which a job may still need. */
 static void leave(struct pull *p)
 {
-	struct pull_set *s = p->set;
-	if (p->is_running)
-		s->n_running--;
-	p->is_running = false;
 	p->fns = NULL;
-	timer_stop(&p->timer);
+	turn_leave(&p->turn);
 	p->source->leave(p->src);
 	blobs_leave(p->blobs);
 	registry_release(steal(&p->registry));
 	if (!p->is_working)
 		pull_free(p);
-	begin_waiting(s);
 }
 
 static void finish(struct pull *p, int outcome, const char *text,
@@ -397,17 +383,10 @@ static const struct blobs_fns blobs_fns = { .on_progress = on_progress,
 
 /* ---- places, start, stop ---- */
 
-static void on_wait(void *ctx)
+static void on_wait(void *ctx, int others)
 {
 	struct pull *p = ctx;
-	int before = 0;
-	list_each (it, &p->set->waiting) {
-		if (it == &p->link)
-			break;
-		before++;
-	}
-	timer_start(&p->timer, LIMIT_PULL_WAIT_TELL_MS);
-	p->fns->on_wait(p->ctx, p->set->n_running + before);
+	p->fns->on_wait(p->ctx, others);
 }
 
 static void on_begin(void *ctx)
@@ -415,27 +394,15 @@ static void on_begin(void *ctx)
 	work(ctx, find_local, on_found);
 }
 
-static void begin_waiting(struct pull_set *s)
-{
-	while (!s->is_stopped && s->n_running < LIMIT_PULLS &&
-	       !list_is_empty(&s->waiting)) {
-		struct list *link = list_pop_front(&s->waiting);
-		struct pull *p = container_of(link, struct pull, link);
-		list_push_back(&s->running, &p->link);
-		p->is_running = true;
-		s->n_running++;
-		timer_fini(&p->timer);
-		timer_init(&p->timer, s->registries->loop, on_begin, p);
-		timer_start(&p->timer, 0);
-	}
-}
+static const struct turn_fns turn_fns = { .on_wait = on_wait,
+					  .on_begin = on_begin };
 
 int pull_start(struct pull_set *s, const struct ref *ref,
 	       const struct pull_source *source, void *src,
 	       const struct pull_fns *fns, void *ctx, struct pull **out,
 	       struct err *e)
 {
-	if (s->is_stopped) {
+	if (s->turns.is_stopped) {
 		source->leave(src);
 		source->free(src);
 		return err_set(e, ERR_UNAVAILABLE, "modeld stops");
@@ -450,11 +417,7 @@ int pull_start(struct pull_set *s, const struct ref *ref,
 	p->blobs = blobs_new(&s->downloads, &blobs_fns, p);
 	buf_init(&p->model.manifest, LIMIT_MANIFEST_BYTES);
 	buf_init(&p->model.config, LIMIT_CONFIG_BLOB_BYTES);
-	timer_init(&p->timer, s->registries->loop, on_wait, p);
-	list_push_back(&s->waiting, &p->link);
-	begin_waiting(s);
-	if (!p->is_running)
-		timer_start(&p->timer, 0);
+	turn_start(&p->turn, &s->turns, &turn_fns, p);
 	*out = p;
 	return 0;
 }
@@ -472,24 +435,23 @@ struct pull_set *pull_set_new(struct registry_set *registries,
 	s->store = store;
 	s->lane = lane_new(registries->loop, LIMIT_PULL_JOBS);
 	download_set_init(&s->downloads, registries->loop, store, s->lane);
-	list_init(&s->running);
-	list_init(&s->waiting);
+	turns_init(&s->turns, registries->loop, LIMIT_PULLS);
 	return s;
+}
+
+static void on_stop(void *ctx)
+{
+	struct pull *p = ctx;
+	struct err e;
+	err_set(&e, ERR_UNAVAILABLE,
+		"modeld stops; what was fetched is kept, pull again to go on");
+	if (p->fns)
+		finish(p, -1, NULL, &e);
 }
 
 void pull_set_stop(struct pull_set *s)
 {
-	struct err e;
-	struct list *const lists[] = { &s->waiting, &s->running };
-	s->is_stopped = true;
-	err_set(&e, ERR_UNAVAILABLE,
-		"modeld stops; what was fetched is kept, pull again to go on");
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		list_each (it, lists[i]) {
-			struct pull *p = container_of(it, struct pull, link);
-			if (p->fns)
-				finish(p, -1, NULL, &e);
-		}
+	turns_stop(&s->turns, on_stop);
 }
 
 void pull_set_free(struct pull_set *s)

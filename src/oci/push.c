@@ -1,10 +1,9 @@
 #include "oci/push.h"
-#include "base/list.h"
 #include "base/log.h"
-#include "io/timer.h"
 #include "oci/push_blob.h"
 #include "oci/push_manifest.h"
 #include "oci/push_plan.h"
+#include "oci/turns.h"
 
 #include <stdio.h>
 
@@ -13,10 +12,7 @@ struct push_set {
 	struct store *store;
 	struct lane *lane;
 	struct push_kept kept;
-	struct list running;
-	struct list waiting;
-	int n_running;
-	bool is_stopped;
+	struct turns turns;
 };
 
 /* One of the plan's items on its way. */
@@ -29,15 +25,14 @@ struct sending {
 };
 
 struct push {
-	struct list link;
+	struct turn turn;
 	struct push_set *set;
 	const struct push_fns *fns; /* NULL: it is over */
 	void *ctx;
 	struct ref ref;
 	struct digest id;
 	struct registry *registry; /* held */
-	struct timer timer;	   /* to wait, then to tell */
-	bool is_running;	   /* has one of the places */
+	struct timer timer;	   /* to tell */
 	bool is_working;	   /* a job runs */
 	struct lane_job job;
 	struct push_plan plan;
@@ -47,7 +42,6 @@ struct push {
 };
 
 static void next_blobs(struct push *p);
-static void begin_waiting(struct push_set *s);
 
 /* ---- the end ---- */
 
@@ -71,7 +65,7 @@ static void on_released(void *ctx, int outcome, const struct err *e)
 /* All goes but the leases, which need a job. */
 static void push_free(struct push *p)
 {
-	list_remove(&p->link);
+	turn_fini(&p->turn);
 	for (size_t i = 0; p->sending && i < p->plan.n; i++)
 		if (p->sending[i].blob)
 			push_blob_cancel(p->sending[i].blob);
@@ -85,17 +79,13 @@ static void push_free(struct push *p)
 
 static void leave(struct push *p)
 {
-	struct push_set *s = p->set;
-	if (p->is_running)
-		s->n_running--;
-	p->is_running = false;
 	p->fns = NULL;
+	turn_leave(&p->turn);
 	timer_stop(&p->timer);
 	if (!p->is_working)
 		push_free(p);
 	else /* its loop may end before the job does */
 		registry_release(steal(&p->registry));
-	begin_waiting(s);
 }
 
 static void finish(struct push *p, int outcome, const struct err *e)
@@ -291,38 +281,21 @@ static void start_manifest(struct push *p)
 
 /* ---- places, start, stop ---- */
 
-static void on_wait(void *ctx)
+static void on_wait(void *ctx, int others)
 {
 	struct push *p = ctx;
-	int before = 0;
-	list_each (it, &p->set->waiting) {
-		if (it == &p->link)
-			break;
-		before++;
-	}
-	timer_start(&p->timer, LIMIT_PULL_WAIT_TELL_MS);
-	p->fns->on_wait(p->ctx, p->set->n_running + before);
+	p->fns->on_wait(p->ctx, others);
 }
 
-static void begin(struct push *p)
+static void on_begin(void *ctx)
 {
-	p->is_running = true;
+	struct push *p = ctx;
 	p->is_working = true;
-	p->set->n_running++;
-	list_push_back(&p->set->running, &p->link);
-	timer_fini(&p->timer);
-	timer_init(&p->timer, p->set->registries->loop, on_tick, p);
 	lane_start(p->set->lane, &p->job, plan, on_planned, p);
 }
 
-static void begin_waiting(struct push_set *s)
-{
-	while (!s->is_stopped && s->n_running < LIMIT_PUSHES &&
-	       !list_is_empty(&s->waiting)) {
-		struct list *link = list_pop_front(&s->waiting);
-		begin(container_of(link, struct push, link));
-	}
-}
+static const struct turn_fns turn_fns = { .on_wait = on_wait,
+					  .on_begin = on_begin };
 
 int push_start(struct push_set *s, const struct ref *ref,
 	       const struct digest *id, const char *bearer,
@@ -330,7 +303,7 @@ int push_start(struct push_set *s, const struct ref *ref,
 	       struct err *e)
 {
 	struct registry *r;
-	if (s->is_stopped)
+	if (s->turns.is_stopped)
 		return err_set(e, ERR_UNAVAILABLE, "modeld stops");
 	if (registry_open(s->registries, ref, bearer, &r, e))
 		return -1;
@@ -342,11 +315,8 @@ int push_start(struct push_set *s, const struct ref *ref,
 	p->id = *id;
 	p->registry = r;
 	push_plan_init(&p->plan);
-	timer_init(&p->timer, s->registries->loop, on_wait, p);
-	list_push_back(&s->waiting, &p->link);
-	begin_waiting(s);
-	if (!p->is_running)
-		timer_start(&p->timer, 0);
+	timer_init(&p->timer, s->registries->loop, on_tick, p);
+	turn_start(&p->turn, &s->turns, &turn_fns, p);
 	*out = p;
 	return 0;
 }
@@ -364,25 +334,24 @@ struct push_set *push_set_new(struct registry_set *registries,
 	s->store = store;
 	s->lane = lane_new(registries->loop, LIMIT_PUSH_JOBS);
 	push_kept_init(&s->kept);
-	list_init(&s->running);
-	list_init(&s->waiting);
+	turns_init(&s->turns, registries->loop, LIMIT_PUSHES);
 	return s;
+}
+
+static void on_stop(void *ctx)
+{
+	struct push *p = ctx;
+	struct err e;
+	err_set(&e, ERR_UNAVAILABLE,
+		"modeld stops; push again, and what the registry has is not "
+		"sent again");
+	if (p->fns)
+		finish(p, -1, &e);
 }
 
 void push_set_stop(struct push_set *s)
 {
-	struct err e;
-	struct list *const lists[] = { &s->waiting, &s->running };
-	s->is_stopped = true;
-	err_set(&e, ERR_UNAVAILABLE,
-		"modeld stops; push again, and what the registry has is not "
-		"sent again");
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		list_each (it, lists[i]) {
-			struct push *p = container_of(it, struct push, link);
-			if (p->fns)
-				finish(p, -1, &e);
-		}
+	turns_stop(&s->turns, on_stop);
 }
 
 void push_set_free(struct push_set *s)
