@@ -46,7 +46,7 @@ static void look_at_store(struct pull *p);
 
 static void pull_free(struct pull *p)
 {
-	turn_fini(&p->turn);
+	turns_drop(&p->turn);
 	blobs_free(p->blobs);
 	p->source->free(p->src);
 	buf_fini(&p->model.manifest);
@@ -59,7 +59,7 @@ static void pull_free(struct pull *p)
 static void leave(struct pull *p)
 {
 	p->fns = NULL;
-	turn_leave(&p->turn);
+	turns_leave(&p->turn);
 	p->source->leave(p->src);
 	blobs_leave(p->blobs);
 	registry_release(steal(&p->registry));
@@ -417,7 +417,7 @@ int pull_start(struct pull_set *s, const struct ref *ref,
 	p->blobs = blobs_new(&s->downloads, &blobs_fns, p);
 	buf_init(&p->model.manifest, LIMIT_MANIFEST_BYTES);
 	buf_init(&p->model.config, LIMIT_CONFIG_BLOB_BYTES);
-	turn_start(&p->turn, &s->turns, &turn_fns, p);
+	turns_join(&p->turn, &s->turns, &turn_fns, p);
 	*out = p;
 	return 0;
 }

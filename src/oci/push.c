@@ -65,7 +65,7 @@ static void on_released(void *ctx, int outcome, const struct err *e)
 /* All goes but the leases, which need a job. */
 static void push_free(struct push *p)
 {
-	turn_fini(&p->turn);
+	turns_drop(&p->turn);
 	for (size_t i = 0; p->sending && i < p->plan.n; i++)
 		if (p->sending[i].blob)
 			push_blob_cancel(p->sending[i].blob);
@@ -80,7 +80,7 @@ static void push_free(struct push *p)
 static void leave(struct push *p)
 {
 	p->fns = NULL;
-	turn_leave(&p->turn);
+	turns_leave(&p->turn);
 	timer_stop(&p->timer);
 	if (!p->is_working)
 		push_free(p);
@@ -316,7 +316,7 @@ int push_start(struct push_set *s, const struct ref *ref,
 	p->registry = r;
 	push_plan_init(&p->plan);
 	timer_init(&p->timer, s->registries->loop, on_tick, p);
-	turn_start(&p->turn, &s->turns, &turn_fns, p);
+	turns_join(&p->turn, &s->turns, &turn_fns, p);
 	*out = p;
 	return 0;
 }

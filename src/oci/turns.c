@@ -55,7 +55,7 @@ void turns_stop(struct turns *t, void (*end)(void *ctx))
 			end(turn_of(it)->ctx);
 }
 
-void turn_start(struct turn *t, struct turns *turns, const struct turn_fns *fns,
+void turns_join(struct turn *t, struct turns *turns, const struct turn_fns *fns,
 		void *ctx)
 {
 	*t = (struct turn){ .turns = turns, .fns = fns, .ctx = ctx };
@@ -66,7 +66,7 @@ void turn_start(struct turn *t, struct turns *turns, const struct turn_fns *fns,
 		timer_start(&t->timer, 0);
 }
 
-void turn_leave(struct turn *t)
+void turns_leave(struct turn *t)
 {
 	timer_stop(&t->timer);
 	if (t->is_running) {
@@ -78,7 +78,7 @@ void turn_leave(struct turn *t)
 	begin_waiting(t->turns);
 }
 
-void turn_fini(struct turn *t)
+void turns_drop(struct turn *t)
 {
 	list_remove(&t->link);
 	timer_fini(&t->timer);

@@ -13,7 +13,7 @@ struct turns {
 };
 
 void turns_init(struct turns *t, struct uv_loop_s *loop, int max);
-/* No more begin; `end` is called for all that have not gone (turn_fini). */
+/* No more begin; `end` is called for all that have not gone (turns_drop). */
 void turns_stop(struct turns *t, void (*end)(void *ctx));
 
 struct turn_fns {
@@ -34,9 +34,9 @@ struct turn {
 };
 
 /* Callbacks never come before this returns. */
-void turn_start(struct turn *t, struct turns *turns, const struct turn_fns *fns,
+void turns_join(struct turn *t, struct turns *turns, const struct turn_fns *fns,
 		void *ctx);
 /* Gives up its place, or its waiting for one; no callback comes after. */
-void turn_leave(struct turn *t);
-/* After turn_leave(). */
-void turn_fini(struct turn *t);
+void turns_leave(struct turn *t);
+/* After turns_leave(). */
+void turns_drop(struct turn *t);

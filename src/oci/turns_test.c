@@ -33,8 +33,8 @@ static void on_stop(void *ctx)
 {
 	struct waiter *w = ctx;
 	w->has_left = true;
-	turn_leave(&w->turn);
-	turn_fini(&w->turn);
+	turns_leave(&w->turn);
+	turns_drop(&w->turn);
 }
 
 static void so_many_run_and_the_others_wait_in_order(void **state)
@@ -46,7 +46,7 @@ static void so_many_run_and_the_others_wait_in_order(void **state)
 	uv_loop_init(&loop);
 	turns_init(&turns, &loop, 2);
 	for (int i = 0; i < TURNS; i++) {
-		turn_start(&w[i].turn, &turns, &fns, &w[i]);
+		turns_join(&w[i].turn, &turns, &fns, &w[i]);
 		assert_int_equal(w[i].begun + w[i].told, 0);
 	}
 	uv_run(&loop, UV_RUN_NOWAIT);
