@@ -17,11 +17,7 @@ struct pulling {
 static void on_wait(void *ctx, int others)
 {
 	struct pulling *p = ctx;
-	char text[100];
-	snprintf(text, sizeof text,
-		 "Waiting for %d other %s to finish (%d run at one time)",
-		 others, others == 1 ? "pull" : "pulls", LIMIT_PULLS);
-	transit_note(&p->transit, text);
+	transit_wait(&p->transit, others, "pulls", LIMIT_PULLS);
 }
 
 static void on_progress(void *ctx, const struct blobs_layer *l, uint64_t total)

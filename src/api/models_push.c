@@ -17,11 +17,7 @@ struct pushing {
 static void on_wait(void *ctx, int others)
 {
 	struct pushing *p = ctx;
-	char text[100];
-	snprintf(text, sizeof text,
-		 "Waiting for %d other %s to finish (%d run at one time)",
-		 others, others == 1 ? "push" : "pushes", LIMIT_PUSHES);
-	transit_note(&p->transit, text);
+	transit_wait(&p->transit, others, "pushes", LIMIT_PUSHES);
 }
 
 /* The total is the layer's, as in Docker Model Runner. */

@@ -88,6 +88,15 @@ void transit_warn(struct transit *p, const char *text)
 	put_line(p, &(struct event){ .type = "warning", .text = text });
 }
 
+void transit_wait(struct transit *p, int others, const char *plural, int most)
+{
+	char text[100];
+	snprintf(text, sizeof text,
+		 "Waiting for %d other %s to finish (%d run at one time)",
+		 others, others == 1 ? p->mode : plural, most);
+	transit_note(p, text);
+}
+
 void transit_layer(struct transit *p, const char *verb, const struct digest *d,
 		   uint64_t bytes, uint64_t there, uint64_t total)
 {

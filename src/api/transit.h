@@ -21,6 +21,8 @@ void transit_on_drain(struct transit *p);
 /* Of no layer. */
 void transit_note(struct transit *p, const char *text);
 void transit_warn(struct transit *p, const char *text);
+/* It waits for `others` of its kind ("pulls"), of which `most` run. */
+void transit_wait(struct transit *p, int others, const char *plural, int most);
 /* Of one layer, `there` of its bytes; `verb` is "Downloaded". */
 void transit_layer(struct transit *p, const char *verb, const struct digest *d,
 		   uint64_t bytes, uint64_t there, uint64_t total);

@@ -15,6 +15,7 @@ import time
 
 from bench import (BUILD, ROOT, ROUNDS, TEXT_GGUF, alternate, free_port, modeld, rss_mib, running,
                    table)
+from load import wait_healthy
 
 SERVER = ROOT / "build" / "llama" / "source" / "bin" / "llama-server"
 THREADS = len(os.sched_getaffinity(0))
@@ -43,18 +44,6 @@ def stream(port, model, tokens, path="/v1/chat/completions"):
             n += 1
     c.close()
     return first - began, (n - 1) / (last - first)
-
-
-def wait_healthy(port):
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            c.request("GET", "/health")
-            if c.getresponse().status == 200:
-                return
-        time.sleep(0.002)
-    raise SystemExit("the server does not get ready")
 
 
 def llama_server(port):
