@@ -97,6 +97,7 @@ void batch_tell_vector(struct batch_task *t, float *vector)
 void batch_tell_end(struct batch_task *t, enum batch_end why)
 {
 	t->why = why;
+	fair_leave(t->batch, t);
 	post(t->batch, &(struct out){ .task = t, .kind = OUT_END });
 }
 
@@ -108,8 +109,10 @@ static void take_inbox(struct batch *b, bool is_idle)
 	       !atomic_load(&b->is_stopping))
 		pthread_cond_wait(&b->cond, &b->mutex);
 	b->is_woken = false;
-	for (struct list *it; (it = list_pop_front(&b->inbox));)
+	for (struct list *it; (it = list_pop_front(&b->inbox));) {
+		fair_enter(b, task_of(it));
 		list_push_back(&b->queue, it);
+	}
 	pthread_mutex_unlock(&b->mutex);
 }
 
@@ -385,6 +388,7 @@ void batch_free(struct batch *b)
 	free_all(&b->active);
 	outbox_fini(&b->outbox);
 	outbox_fini(&b->delivering);
+	fair_fini(&b->fair);
 	for (int i = 0; b->slots && i < b->facts.slots; i++) {
 		tokens_fini(&b->slots[i].cells);
 		free(b->slots[i].shared);

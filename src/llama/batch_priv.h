@@ -3,6 +3,7 @@
 #pragma once
 #include "base/list.h"
 #include "llama/batch.h"
+#include "llama/fair.h"
 #include "llama/pace.h"
 
 #include <llama.h>
@@ -28,7 +29,9 @@ struct batch_task {
 	/* The compute thread's. */
 	struct list link; /* in inbox, queue or active */
 	struct slot *slot;
-	size_t n_told; /* prompt tokens handed over */
+	size_t caller;	/* fair.c: whose it is */
+	bool is_passed; /* fair.c: it was asked already */
+	size_t n_told;	/* prompt tokens handed over */
 	struct batch_times times;
 	enum batch_end why;
 	struct err err;
@@ -93,8 +96,9 @@ struct batch {
 	struct llama_context *ctx;
 	struct llama_memory_i *memory; /* NULL: the model keeps no state */
 	ggml_threadpool_t pool;
-	struct list queue;  /* batch_task.link; waiting, first come first */
+	struct list queue;  /* batch_task.link; waiting, oldest first */
 	struct list active; /* batch_task.link; with a slot, oldest first */
+	struct fair fair;   /* who of the queue is next */
 	struct slot *slots;
 	struct llama_batch batch;
 	struct pace pace;

@@ -4,7 +4,7 @@
  * missing is computed. When nothing is missing, the last row of logits gives
  * the next token, which then is what is missing: prompt and answer are one
  * thing. Each batch takes first the running answers (one token each) and then
- * prompts, oldest first, as much as keeps the answers' pace. */
+ * prompts, as much as keeps the answers' pace; fair.c says whose. */
 #include "llama/batch_priv.h"
 #include "llama/prefix.h"
 #include "llama/weights.h"
@@ -26,6 +26,7 @@ static struct batch_task *task_of(struct list *link)
 
 static void leave_slot(struct batch_task *t)
 {
+	fair_give(t->batch, t);
 	t->slot->task = NULL;
 	t->slot = NULL;
 	list_remove(&t->link);
@@ -55,6 +56,7 @@ static void start(struct batch *b, struct batch_task *t, struct slot *s)
 {
 	list_remove(&t->link);
 	list_push_back(&b->active, &t->link);
+	fair_take(b, t);
 	atomic_fetch_add(&b->n_running, 1);
 	s->task = t;
 	t->slot = s;
@@ -66,13 +68,15 @@ static void start(struct batch *b, struct batch_task *t, struct slot *s)
 		sample_saw(t->ask.sample, t->ask.tokens.p[i]);
 }
 
-/* Gives slots to waiting tasks, in order, while their prompts fit beside what
- * runs. One that begins like a prompt being computed lets others pass: soon it
- * will find those cells. */
+/* Gives slots to waiting tasks, as it is their turn, while their prompts fit
+ * beside what runs. One that begins like a prompt being computed lets others
+ * pass: soon it will find those cells. */
 static void admit(struct batch *b)
 {
-	list_each (it, &b->queue) {
-		struct batch_task *t = task_of(it);
+	if (atomic_load(&b->n_running) == (size_t)b->facts.slots)
+		return;
+	fair_rewind(b);
+	for (struct batch_task *t; (t = fair_next(b));) {
 		if (!list_is_empty(&b->active) &&
 		    prefix_cells(b, t) > llama_n_ctx(b->ctx))
 			return;
@@ -125,6 +129,27 @@ static size_t prompt_room(const struct batch *b, size_t n_answers)
 	return MIN(room, MAX(paced, (size_t)PROMPT_STEP_LEAST));
 }
 
+static void put_prompts(struct batch *b, size_t n_answers)
+{
+	struct batch_task *prompts[LIMIT_SLOTS];
+	size_t lacks[LIMIT_SLOTS], gets[LIMIT_SLOTS], n = 0;
+	/* Each has a slot, so one row at least is left for who has none. */
+	size_t rows = (size_t)b->max_rows - n_answers;
+	list_each (it, &b->active) {
+		struct batch_task *t = task_of(it);
+		if (is_paused(t) || missing(t) < 2)
+			continue;
+		prompts[n] = t;
+		lacks[n++] = missing(t);
+	}
+	fair_share(lacks, n, prompt_room(b, n_answers), gets);
+	for (size_t i = 0; i < n && rows; i++) {
+		bool tells = prompts[i]->ask.tells_prompt;
+		put(b, prompts[i], tells ? MIN(gets[i], rows) : gets[i]);
+		rows -= tells ? prompts[i]->slot->n_new : 1;
+	}
+}
+
 static void plan(struct batch *b)
 {
 	b->batch.n_tokens = 0;
@@ -135,19 +160,7 @@ static void plan(struct batch *b)
 	list_each (it, &b->active)
 		if (!is_paused(task_of(it)) && missing(task_of(it)) == 1)
 			put(b, task_of(it), 1);
-	size_t n_answers = (size_t)b->batch.n_tokens;
-	size_t room = prompt_room(b, n_answers);
-	/* Each has a slot, so one row at least is left for who has none. */
-	size_t rows = (size_t)b->max_rows - n_answers;
-	list_each (it, &b->active) {
-		struct batch_task *t = task_of(it);
-		if (is_paused(t) || missing(t) < 2 || !room || !rows)
-			continue;
-		bool tells = t->ask.tells_prompt;
-		put(b, t, tells ? MIN(room, rows) : room);
-		room -= t->slot->n_new;
-		rows -= tells ? t->slot->n_new : 1;
-	}
+	put_prompts(b, (size_t)b->batch.n_tokens);
 }
 
 static bool is_ender(const struct batch *b, int32_t token)
