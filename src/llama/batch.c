@@ -127,16 +127,27 @@ static void show_slots(struct batch *b)
 	}
 }
 
+static bool step(struct batch *b)
+{
+	bool did = b->facts.is_embedding ? embed_step(b) : decode_step(b);
+	show_slots(b);
+	uv_async_send(b->bell);
+	return did;
+}
+
+bool batch_step(struct batch *b)
+{
+	take_inbox(b, false);
+	return step(b);
+}
+
 static void *run(void *arg)
 {
 	struct batch *b = arg;
 	bool is_idle = false;
 	while (!atomic_load(&b->is_stopping)) {
 		take_inbox(b, is_idle);
-		is_idle = b->facts.is_embedding ? !embed_step(b)
-						: !decode_step(b);
-		show_slots(b);
-		uv_async_send(b->bell);
+		is_idle = !step(b);
 	}
 	return NULL;
 }
@@ -321,8 +332,8 @@ static int context_init(struct batch *b, const struct batch_options *o,
 	return 0;
 }
 
-int batch_new(struct uv_loop_s *loop, const struct batch_options *o,
-	      struct batch **out, struct err *e)
+int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
+		    struct batch **out, struct err *e)
 {
 	auto_(batch) b = xcalloc(1, sizeof *b);
 	b->weights = o->weights;
@@ -345,7 +356,17 @@ int batch_new(struct uv_loop_s *loop, const struct batch_options *o,
 	}
 	b->bell = bell;
 	bell->data = b;
-	rc = pthread_create(&b->thread, NULL, run, b);
+	*out = steal(&b);
+	return 0;
+}
+
+int batch_new(struct uv_loop_s *loop, const struct batch_options *o,
+	      struct batch **out, struct err *e)
+{
+	auto_(batch) b = NULL;
+	if (batch_new_still(loop, o, &b, e))
+		return -1;
+	int rc = pthread_create(&b->thread, NULL, run, b);
 	if (rc) {
 		errno = rc;
 		b->thread = 0;

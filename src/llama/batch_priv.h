@@ -123,6 +123,13 @@ void batch_add(struct batch *b, llama_token token, size_t pos, llama_seq_id seq,
 /* Computes the batch; what llama_decode() gives. */
 int batch_compute(struct batch *b);
 
+/* ---- for tests: a batch without its thread, whose steps they make, each of
+ * them taking what is new; false: there was nothing to do ---- */
+must_use int batch_new_still(struct uv_loop_s *loop,
+			     const struct batch_options *o, struct batch **out,
+			     struct err *e);
+bool batch_step(struct batch *b);
+
 /* ---- one step of work; false: there was nothing to do ---- */
 bool decode_step(struct batch *b);
 bool embed_step(struct batch *b);
