@@ -2,18 +2,19 @@
 # more than a line is in scripts/, what is built lies in build/<name>.
 
 LLAMA ?= $(if $(filter x86_64 aarch64,$(shell uname -m)),prebuilt,source)
+IMAGES ?= off
 PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
 TARGETS ?=
-export LLAMA
+export LLAMA IMAGES
 
 .DEFAULT_GOAL := help
 .PHONY: quickstart stop test bench install uninstall release dev asan tsan \
 	clang fuzz lint fmt clean help needs
 
 help: ## this list
-	@echo 'make TARGET [LLAMA=prebuilt|source|system] [ARGS=...]'
+	@echo 'make TARGET [LLAMA=prebuilt|source|system] [IMAGES=on] [ARGS=...]'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "%-13s %s\n", $$1, $$2 }'
 
