@@ -35,7 +35,7 @@ TEXT = "ai/smollm2:135M-Q4_1"
 EMBED = "ai/minilm"
 
 
-def eventually(check, seconds=10):
+def eventually(check, seconds=60):
     """Waits until check() is true and gives what it gave; fails after `seconds`."""
     end = time.monotonic() + seconds
     while True:

@@ -3,6 +3,7 @@ be a reason to look. The Engine is real, behind a relay that fails the first que
 
 import json
 import sys
+import time
 
 import pytest
 
@@ -16,16 +17,21 @@ RELAY = "/run/engine-relay.sock"
 
 
 class Relay:
-    """The Engine of a host at RELAY, which fails the first GET of a path."""
+    """The Engine of a host at RELAY, which fails the first GET of a path, and answers the next
+    when go_on() was called."""
 
     def __init__(self, h, folder, how, path):
         self.h = h
         self.path = path
         self.log = folder / "relay.log"
+        self.gate = folder / "relay.log.go"
         h.sh(f"rm -f {RELAY}")
         self.child = h.popen(sys.executable, ROOT / "tests/tools/engine_relay.py", RELAY,
                              "/run/docker.sock", self.log, how, 1, path)
         eventually(lambda: h.run("test", "-S", RELAY, check=False).returncode == 0)
+
+    def go_on(self):
+        self.gate.touch()
 
     def tries(self):
         """(second, failed or passed) of each question for the path."""
@@ -61,6 +67,7 @@ def test_listen_has_the_gateway_by_the_second_try(relay, host, tmp_path, how):  
     n.wait("containers")
     eventually(lambda: r.tries())
     assert not any(m.get("way") == "gateway" for m in n.lines())
+    r.go_on()
     n.wait("gateway")
     r.check_tries()
     got = n.run("--name", "asker", url=f"http://172.17.0.1:{PORT}/")
@@ -95,8 +102,10 @@ def test_names_finds_dockers_folder_by_the_second_try(
     path = hosts_file(host, "old")
     r = relay(how, "/info")
     start_names()
-    assert r.tries() and NAME not in path.read_text()
-    eventually(lambda: path.read_text().endswith(f"\n{ADDRESS}\t{NAME}\n"), 20)
+    eventually(lambda: r.tries())
+    assert NAME not in path.read_text()
+    r.go_on()
+    eventually(lambda: path.read_text().endswith(f"\n{ADDRESS}\t{NAME}\n"))
     r.check_tries()
 
 
@@ -105,13 +114,17 @@ def test_names_lets_an_internal_network_in_by_the_second_try(
     host.docker("network", "create", "--internal", "inside")
     inside = json.loads(host.docker("network", "inspect", "inside"))[0]
     gateway = inside["IPAM"]["Config"][0]["Gateway"]
+    made = time.time()
     host.docker("run", "-d", "--name", "old", "--network", "inside", "bb", "sleep", "1000")
     path = hosts_file(host, "old")
+    # The Engine tells what happened since this whole second: that would be a reason to look.
+    eventually(lambda: int(time.time()) > made)
     config = tmp_path / "docker.json"
     config.write_text(json.dumps({"internal": ["inside"]}))
     r = relay("error", "/networks")
     start_names("--config", config)
     eventually(lambda: path.read_text().endswith(f"\n{ADDRESS}\t{NAME}\n"))
-    eventually(lambda: f"\n{gateway}\t{NAME}" in path.read_text(), 20)
+    r.go_on()
+    eventually(lambda: f"\n{gateway}\t{NAME}" in path.read_text())
     assert ADDRESS not in path.read_text()
     r.check_tries()

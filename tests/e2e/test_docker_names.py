@@ -483,6 +483,12 @@ class Tree:
             (folder / "hosts").write_text(text)
         return folder / "hosts"
 
+    def step(self, name):
+        """A file of BuildKit's, which writes another one and gives that the name."""
+        folder = self.root / "buildkit" / "executor"
+        (folder / f"{name}.tmp").write_text("1.1.1.1 x\n")
+        return (folder / f"{name}.tmp").rename(folder / name)
+
 
 @pytest.fixture
 def tree(bare_host):
@@ -501,18 +507,15 @@ def test_folders_come_and_go(tree):
     executor = tree.root / "buildkit" / "executor"
     executor.mkdir(parents=True)
     for name in ("hosts", "hosts.abc"):
-        (executor / "x.tmp").write_text("1.1.1.1 x\n")
-        (executor / "x.tmp").rename(executor / name)
-        has_line(executor / name)
+        has_line(tree.step(name))
     half = executor / "hosts.abc.tmp"
     half.write_text("1.1.1.1 x\n")
     # All of it goes and comes again, also under another inode.
     for _ in range(3):
         shutil.rmtree(tree.root.parent)
         has_line(tree.container("a"))
-        (tree.root / "buildkit" / "executor").mkdir(parents=True)
-        (executor / "hosts").write_text("1.1.1.1 x\n")
-        has_line(executor / "hosts")
+        executor.mkdir(parents=True)
+        has_line(tree.step("hosts"))
         tree.root.rename(tree.root.with_name("moved"))
         has_line(tree.container("a"))
         shutil.rmtree(tree.root)

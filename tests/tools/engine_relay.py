@@ -2,10 +2,12 @@
 """An Engine that fails at first: engine_relay.py LISTEN ENGINE LOG HOW COUNT PATH
 
 Passes every connection on to the Engine's socket, but the first COUNT that ask for PATH: those
-get "error" (500) or "silence" (the end, without an answer). LOG gets a line for each question:
-the seconds since the first, the path, and "failed" or "passed".
+get "error" (500) or "silence" (the end, without an answer). Those after them wait until there is
+a file LOG.go, so that what holds in between can be looked at for as long as that takes. LOG gets a
+line for each question: the seconds since the first, the path, and "failed" or "passed".
 """
 import asyncio
+import os
 import sys
 import time
 
@@ -36,6 +38,8 @@ async def serve(reader, writer):
     if fails:
         writer.write(ERROR if how == "error" else b"")
     else:
+        while asked == path and not os.path.exists(log + ".go"):
+            await asyncio.sleep(0.01)
         engine_reader, engine_writer = await asyncio.open_unix_connection(engine)
         engine_writer.write(head)
         await asyncio.gather(pass_on(reader, engine_writer), pass_on(engine_reader, writer),
