@@ -86,11 +86,13 @@ void health_metrics(void *app, struct http_exchange *x,
 	struct api *api = app;
 	auto_buf struct buf out;
 	(void)m;
+	struct metrics_others others = { .engines = api->engines,
+					 .open = http_server_count(api->server),
+					 .bulk = brake_facts(api->brake) };
 	buf_init(&out, METRICS_BYTES);
 	if (!api->has_metrics)
 		reply_text(x, 404, "metrics are switched off\n");
-	else if (metrics_print(api->metrics, api->engines,
-			       http_server_count(api->server), &out))
+	else if (metrics_print(api->metrics, &others, &out))
 		reply_text(x, 500, "the metrics do not fit\n");
 	else
 		exchange_reply(x, 200,

@@ -323,7 +323,22 @@ static uint64_t own_memory(void)
 	return uv_resident_set_memory(&bytes) ? 0 : bytes;
 }
 
-int metrics_print(struct metrics *m, struct engine_set *engines, size_t open,
+static int print_bulk(const struct brake_facts *f, struct buf *out)
+{
+	return family(out, "bulk_held", "gauge",
+		      "1 while pulls and the like wait for answers.") ||
+	       buf_printf(out, "modeld_bulk_held %d\n", f->is_closed) ||
+	       family(out, "bulk_windows_total", "counter",
+		      "Times that they went on although answers were made.") ||
+	       buf_printf(out, "modeld_bulk_windows_total %" PRIu64 "\n",
+			  f->windows) ||
+	       family(out, "bulk_waits_total", "counter",
+		      "Pieces of them that had to wait.") ||
+	       buf_printf(out, "modeld_bulk_waits_total %" PRIu64 "\n",
+			  f->waits);
+}
+
+int metrics_print(struct metrics *m, const struct metrics_others *o,
 		  struct buf *out)
 {
 #define MODEL(name, member, help) \
@@ -340,10 +355,10 @@ int metrics_print(struct metrics *m, struct engine_set *engines, size_t open,
 		     "Models that could not be loaded.") ||
 	       MODEL("model_load_milliseconds_total", load_ms,
 		     "Time that loads took.") ||
-	       print_running(engines, out) ||
+	       print_running(o->engines, out) || print_bulk(&o->bulk, out) ||
 	       family(out, "http_exchanges_open", "gauge",
 		      "Requests that are not yet answered.") ||
-	       buf_printf(out, "modeld_http_exchanges_open %zu\n", open) ||
+	       buf_printf(out, "modeld_http_exchanges_open %zu\n", o->open) ||
 	       family(out, "memory_bytes", "gauge",
 		      "Resident memory of modeld itself.") ||
 	       buf_printf(out, "modeld_memory_bytes %" PRIu64 "\n",

@@ -6,6 +6,7 @@
 #pragma once
 #include "base/buf.h"
 #include "engine/engine.h"
+#include "io/brake.h"
 
 #define METRICS_MODELS 256
 
@@ -24,6 +25,11 @@ void metrics_tokens(struct metrics *m, const char *model, uint64_t prompt,
 		    uint64_t cached, uint64_t completion);
 void metrics_load(struct metrics *m, const char *model, bool ok, uint64_t ms);
 
-/* `running` lists what is in memory now; open is the count of exchanges. */
-must_use int metrics_print(struct metrics *m, struct engine_set *engines,
-			   size_t open, struct buf *out);
+/* What others count. */
+struct metrics_others {
+	struct engine_set *engines;
+	size_t open; /* exchanges */
+	struct brake_facts bulk;
+};
+must_use int metrics_print(struct metrics *m, const struct metrics_others *o,
+			   struct buf *out);

@@ -9,13 +9,14 @@
 #include "api/routes.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "io/job.h"
+#include "io/lane.h"
 #include "model/load.h"
 
 struct loading {
 	struct api *api;
 	struct http_exchange *x; /* NULL: the client has gone */
 	struct load *load;	 /* owned */
+	struct lane_job job;
 	struct buf piece;	 /* what the job works on */
 	bool is_working;
 	bool is_last; /* the body is over */
@@ -101,7 +102,7 @@ static void on_piece(void *ctx, struct str piece)
 	if (buf_put(&l->piece, piece.p, piece.n))
 		abort();
 	exchange_body_pause(l->x);
-	job_start(l->api->loop, feed, on_fed, l);
+	lane_start(l->api->bulk, &l->job, feed, on_fed, l);
 }
 
 void models_load(void *app, struct http_exchange *x,

@@ -69,7 +69,7 @@ static int make(void *ctx, struct err *e)
 static void next(struct pieces *p)
 {
 	p->is_working = true;
-	job_start(p->api->loop, make, on_made, p);
+	lane_start(p->api->bulk, &p->job, make, on_made, p);
 }
 
 /* ---- the client ---- */

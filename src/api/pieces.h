@@ -1,5 +1,5 @@
-/* pieces.h - an answer that jobs make piece by piece: one is made, the loop
- * sends it, and the next is begun when the client has taken most of what it
+/* pieces.h - an answer that jobs of api.bulk make piece by piece: one is made,
+ * the loop sends it, and the next is begun when the client has taken most of what it
  * got. So a slow client costs one piece of memory, and one that leaves stops
  * the work.
  *
@@ -7,6 +7,7 @@
  * with xcalloc; pieces frees it. */
 #pragma once
 #include "api/api.h"
+#include "io/lane.h"
 
 struct pieces;
 
@@ -25,6 +26,7 @@ struct pieces_fns {
 };
 
 struct pieces {
+	struct lane_job job;
 	struct api *api;
 	struct http_exchange *x; /* NULL: the client has gone */
 	const struct pieces_fns *fns;

@@ -48,8 +48,7 @@
 #define LIMIT_PULLS 2
 #define LIMIT_PULL_LAYERS 4
 #define LIMIT_PULL_STREAMS 4
-/* Threads for their disk and hashing: half of libuv's four, so that other jobs
- * never wait for a sync. */
+/* Threads for their disk and hashing. */
 #define LIMIT_PULL_JOBS 2
 /* A large blob is fetched in pieces of this size: long enough that a round trip
  * between two does not show, short enough that hashing follows closely. */
@@ -59,6 +58,15 @@
  * takes: some 20 ms. */
 #define LIMIT_PULL_WRITE_BYTES (512u << 10)
 #define LIMIT_PULL_HASH_BYTES (16ull << 20)
+/* While answers are made, pulls and all other bulk work stand still for so
+ * long, and go for so long (brake.h). A first token that meets the whole of a
+ * window comes that much later, and is to be there within 100 ms; what comes
+ * from far meanwhile is less than the kernel takes for one connection (6 MB),
+ * up to some 800 Mbit/s. */
+#define LIMIT_BULK_HELD_MS 60
+#define LIMIT_BULK_WINDOW_MS 40
+/* Threads for models that are verified, exported and loaded. */
+#define LIMIT_BULK_JOBS 2
 /* No blob is larger (64 TiB): sizes add up without overflow. */
 #define LIMIT_BLOB_BYTES (1ull << 46)
 /* Tries of one blob without progress of this much in between, and the pause

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "engine/backoff.h"
 #include "engine/worker.h"
+#include "io/brake.h"
 #include "io/timer.h"
 
 #include <inttypes.h>
@@ -391,12 +392,18 @@ static struct entry *entry_new(struct pool *p, const struct pool_model *m)
 	return en;
 }
 
+static void hold(struct entry *en, struct engine_lease *lease)
+{
+	lease->holder = en;
+	brake_press(en->pool->config.brake);
+}
+
 int pool_acquire(struct pool *p, const struct pool_model *m,
 		 struct engine_lease *lease, struct err *e)
 {
 	struct entry *en = find(p, m->id, m->mode);
 	if (en && en->worker && worker_is_ready(en->worker)) {
-		lease->holder = en;
+		hold(en, lease);
 		give(en, lease);
 		return 0;
 	}
@@ -418,7 +425,7 @@ int pool_acquire(struct pool *p, const struct pool_model *m,
 			return -1;
 		en = entry_new(p, m);
 	}
-	lease->holder = en;
+	hold(en, lease);
 	list_push_back(&en->waiting, &lease->link);
 	en->n_waiting++;
 	/* A start that fails at once tells so through on_ready, which must
@@ -433,6 +440,7 @@ void pool_release(struct pool *p, struct engine_lease *lease)
 	struct entry *en = steal(&lease->holder);
 	if (!en)
 		return;
+	brake_release(p->config.brake);
 	bool was_waiting = !lease->target.pool;
 	list_remove(&lease->link);
 	lease->target.pool = NULL;

@@ -10,6 +10,7 @@
 
 struct lane {
 	uv_loop_t *loop;
+	struct brake *brake; /* or NULL */
 	uv_async_t *bell; /* there while jobs are; closes itself */
 	size_t n_jobs;	  /* not yet done, as the loop sees it */
 	int n_threads;
@@ -44,6 +45,7 @@ static void *work(void *arg)
 		}
 		struct lane_job *j = job_of(link);
 		pthread_mutex_unlock(&l->mutex);
+		brake_pass(l->brake);
 		j->outcome = j->work(j->ctx, &j->err);
 		pthread_mutex_lock(&l->mutex);
 		list_push_back(&l->done, &j->link);
@@ -79,17 +81,23 @@ static void on_bell(uv_async_t *bell)
 	l->bell = NULL;
 }
 
-struct lane *lane_new(struct uv_loop_s *loop, int max)
+struct lane *lane_new(struct uv_loop_s *loop, int max, struct brake *brake)
 {
 	struct lane *l =
 		xcalloc(1, sizeof *l + (size_t)max * sizeof l->threads[0]);
 	l->loop = loop;
+	l->brake = brake;
 	l->max = max;
 	pthread_mutex_init(&l->mutex, NULL);
 	pthread_cond_init(&l->cond, NULL);
 	list_init(&l->waiting);
 	list_init(&l->done);
 	return l;
+}
+
+void lane_pass(struct lane *l)
+{
+	brake_pass(l->brake);
 }
 
 void lane_free(struct lane *l)

@@ -57,7 +57,7 @@ static void so_many_run_at_once_and_all_come_to_their_end(void **state)
 	struct fixture f = { .loop_thread = gettid() };
 	(void)state;
 	uv_loop_init(&f.loop);
-	f.lane = lane_new(&f.loop, 2);
+	f.lane = lane_new(&f.loop, 2, NULL);
 	for (int turn = 1; turn <= 2; turn++) {
 		for (int i = 0; i < JOBS; i++)
 			lane_start(f.lane, &f.jobs[i], work, on_done, &f);
@@ -79,7 +79,7 @@ static void one_without_jobs_has_nothing_to_end(void **state)
 	uv_loop_t loop;
 	(void)state;
 	uv_loop_init(&loop);
-	lane_free(lane_new(&loop, 2));
+	lane_free(lane_new(&loop, 2, NULL));
 	lane_free(NULL);
 	assert_int_equal(uv_loop_close(&loop), 0);
 }

@@ -29,7 +29,7 @@ static void on_ready(void *ctx)
 static void open_file(struct fixture *f)
 {
 	uv_loop_init(&f->loop);
-	f->lane = lane_new(&f->loop, 1);
+	f->lane = lane_new(&f->loop, 1, NULL);
 	snprintf(f->path, sizeof f->path, "/tmp/source-XXXXXX");
 	int fd = mkstemp(f->path);
 	assert_true(fd >= 0);

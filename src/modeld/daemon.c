@@ -14,6 +14,8 @@
 #include "engine/engine_openai.h"
 #include "engine/tunings.h"
 #include "hub/hub.h"
+#include "io/brake.h"
+#include "io/lane.h"
 #include "io/timer.h"
 #include "io/notify.h"
 #include "oci/push.h"
@@ -49,6 +51,7 @@ struct daemon {
 	struct engine *llama; /* in engines */
 	struct access access;
 	struct keys *keys; /* owned; in access when the options name a file */
+	struct brake *brake; /* owned; bulk work gives way to the engines */
 	struct registry_set *registries;
 	struct hub *hub;
 	struct api api;
@@ -132,6 +135,7 @@ static void add_llama(struct daemon *d)
 			.run_dir = d->rundir.path,
 			.budget_bytes = d->options->memory_bytes,
 			.keep_alive_ms = d->options->keep_alive_ms,
+			.brake = d->brake,
 			.fns = { .on_loaded = on_loaded,
 				 .on_load_failed = on_load_failed },
 			.ctx = d,
@@ -189,13 +193,18 @@ static void set_hub(struct daemon *d, const struct options *o)
 	d->api.hub = d->hub;
 }
 
-static void open_pulls(struct daemon *d)
+static void open_bulk(struct daemon *d)
 {
+	d->brake = brake_new(LIMIT_BULK_HELD_MS, LIMIT_BULK_WINDOW_MS);
+	d->api.brake = d->brake;
+	d->api.bulk = lane_new(&d->loop, LIMIT_BULK_JOBS, d->brake);
 	set_hub(d, d->options);
 	struct registry_settings s = registry_settings(d->options);
 	d->registries = registry_set_new(&d->loop, &s);
-	d->api.pulls = pull_set_new(d->registries, d->api.store);
-	d->api.pushes = push_set_new(d->registries, d->api.store);
+	d->api.pulls = pull_set_new(d->registries, d->api.store,
+				    d->brake);
+	d->api.pushes = push_set_new(d->registries, d->api.store,
+				     d->brake);
 }
 
 /* ---- signals ---- */
@@ -362,7 +371,7 @@ static int start(struct daemon *d, struct err *e)
 	api->engines = &d->engines;
 	api->access = &d->access;
 	api->loop = &d->loop;
-	open_pulls(d);
+	open_bulk(d);
 	api->recorder = recorder_new(&d->loop);
 	api->listen = json_array();
 	api->places = json_pack("{s:s,s:s,s:s}", "config", d->options->config,
@@ -405,6 +414,8 @@ static void stop(struct daemon *d)
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	pull_set_free(d->api.pulls);
 	push_set_free(d->api.pushes);
+	lane_free(d->api.bulk);
+	brake_free(d->brake);
 	journal_free(d->api.journal);
 	recorder_free(d->api.recorder);
 	tunings_free(d->api.tunings);

@@ -267,7 +267,7 @@ int partial_write(struct partial *p, uint64_t at, struct str bytes,
 
 int partial_hash(struct partial *p, uint64_t end, struct err *e)
 {
-	uint64_t until = MIN(end, p->hashed + LIMIT_PULL_HASH_BYTES);
+	uint64_t until = MIN(end, p->hashed + LIMIT_PULL_WRITE_BYTES);
 	while (p->hashed < until) {
 		size_t want = (size_t)MIN(until - p->hashed,
 					  (uint64_t)LIMIT_PULL_WRITE_BYTES);

@@ -44,7 +44,7 @@ bool partial_allows_ranges(const struct partial *p);
 /* `at` is where they belong. Before partial_allow_ranges(): at the end. */
 must_use int partial_write(struct partial *p, uint64_t at, struct str bytes,
 			   struct err *e);
-/* Hashes on, up to `end`, which must be there; PARTIAL_MORE after a while. */
+/* Hashes on, up to `end`, which must be there; PARTIAL_MORE after a piece. */
 must_use int partial_hash(struct partial *p, uint64_t end, struct err *e);
 uint64_t partial_hashed(const struct partial *p);
 /* All is there and hashed: syncs it and gives it its name. PARTIAL_WRONG: then

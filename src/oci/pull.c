@@ -428,12 +428,12 @@ void pull_cancel(struct pull *p)
 }
 
 struct pull_set *pull_set_new(struct registry_set *registries,
-			      struct store *store)
+			      struct store *store, struct brake *brake)
 {
 	struct pull_set *s = xcalloc(1, sizeof *s);
 	s->registries = registries;
 	s->store = store;
-	s->lane = lane_new(registries->loop, LIMIT_PULL_JOBS);
+	s->lane = lane_new(registries->loop, LIMIT_PULL_JOBS, brake);
 	download_set_init(&s->downloads, registries->loop, store, s->lane);
 	turns_init(&s->turns, registries->loop, LIMIT_PULLS);
 	return s;

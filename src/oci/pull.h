@@ -4,16 +4,18 @@
  * LIMIT_PULLS run at one time, the others wait and say so. What the store has
  * is not fetched; what two pulls want is fetched once. A pull ends with its
  * client; what it fetched stays, and the next one goes on from there. A model
- * that is here is used, with a warning, when its server cannot be reached. */
+ * that is here is used, with a warning, when its server cannot be reached. All
+ * pulls give way to answers (brake.h). */
 #pragma once
 #include "oci/blobs.h"
 
+struct brake;
 struct pull_set;
 struct pull;
 
-/* Borrows both. */
+/* Borrows them. */
 struct pull_set *pull_set_new(struct registry_set *registries,
-			      struct store *store) must_use;
+			      struct store *store, struct brake *brake) must_use;
 /* No new ones; those there are end with ERR_UNAVAILABLE. */
 void pull_set_stop(struct pull_set *s);
 /* After pull_set_stop(), and when the loop has run out: jobs use it. */

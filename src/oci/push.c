@@ -327,12 +327,12 @@ void push_cancel(struct push *p)
 }
 
 struct push_set *push_set_new(struct registry_set *registries,
-			      struct store *store)
+			      struct store *store, struct brake *brake)
 {
 	struct push_set *s = xcalloc(1, sizeof *s);
 	s->registries = registries;
 	s->store = store;
-	s->lane = lane_new(registries->loop, LIMIT_PUSH_JOBS);
+	s->lane = lane_new(registries->loop, LIMIT_PUSH_JOBS, brake);
 	push_kept_init(&s->kept);
 	turns_init(&s->turns, registries->loop, LIMIT_PUSHES);
 	return s;
