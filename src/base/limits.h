@@ -191,6 +191,11 @@
 #define LIMIT_CACHE_ID_BYTES 128
 /* Answers under way at once in one modeld-llama; llama.cpp can have 256. */
 #define LIMIT_SLOTS 256
+/* Adapters of one model, each with a name and a scale; sane scales are around
+ * 1, and far beyond them a model's numbers overflow. */
+#define LIMIT_LORA_ADAPTERS 32
+#define LIMIT_LORA_NAME_BYTES 100
+#define LIMIT_LORA_SCALE 10
 /* A chat template is a program that came with a model. It may take so much
  * memory, and 32 bytes more for each that it is given; so much processor time,
  * and as much again for each MiB (a usual one takes 0.1 s for it), 10 s at

@@ -40,6 +40,11 @@ void batch_add(struct batch *b, llama_token token, size_t pos, llama_seq_id seq,
 	b->batch.logits[i] = has_row;
 }
 
+bool batch_owner_same(const struct batch_owner *a, const struct batch_owner *b)
+{
+	return strcmp(a->name, b->name) == 0 && lora_same(&a->lora, &b->lora);
+}
+
 static uint64_t cpu_ns(void)
 {
 	struct timespec t;
@@ -49,6 +54,7 @@ static uint64_t cpu_ns(void)
 
 int batch_compute(struct batch *b)
 {
+	lora_apply(b->lora, b->ctx, &b->turn.lora);
 	uint64_t wall = timer_now_ns(), cpu = cpu_ns();
 	int rc = llama_decode(b->ctx, b->batch);
 	if (rc)
@@ -354,6 +360,7 @@ int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 		return err_set(e, ERR_SYSTEM, "uv_async_init: %s",
 			       uv_strerror(rc));
 	}
+	b->lora = o->lora;
 	b->bell = bell;
 	bell->data = b;
 	*out = steal(&b);

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "llama/common_shim.h"
+#include "llama/lora.h"
 #include "llama/sample.h"
 #include "llama/tokens.h"
 
@@ -19,6 +20,7 @@ struct weights;
 
 struct batch_options {
 	const struct weights *weights; /* must outlive the batch */
+	const struct lora *lora;       /* likewise; NULL: no adapters */
 	int context;		       /* tokens per request; 0: chosen */
 	int slots;		       /* requests at once; 0: chosen */
 	int threads;	  /* 0: all that may be used, at most that */
@@ -54,7 +56,9 @@ struct batch_owner {
 	char name[LIMIT_CACHE_ID_BYTES + 1];
 };
 
+	struct lora_scales lora;
 struct batch_ask {
+bool batch_owner_same(const struct batch_owner *a, const struct batch_owner *b);
 	struct tokens tokens;  /* not empty; becomes the batch's */
 	struct sample *sample; /* becomes the batch's; NULL for a vector */
 	int64_t max_tokens;    /* below 0: until the context is full */

@@ -52,6 +52,14 @@ struct slot {
 
 /* What may be known of a slot from outside, as of the last step. */
 struct slot_view {
+	uint64_t turn;	/* when its task's adapters last had theirs */
+};
+
+/* Whose tasks are computed now: see lora_turn.h. */
+struct lora_turn {
+	struct lora_scales lora;
+	uint64_t number;
+	uint64_t began_ns;
 	atomic_bool is_busy;
 	atomic_size_t n_cells;
 };
@@ -84,6 +92,7 @@ struct batch {
 	/* Between the threads; the mutex guards what is not atomic. */
 	pthread_mutex_t mutex;
 	pthread_cond_t cond;
+	const struct lora *lora;       /* NULL: no adapters */
 	struct list inbox; /* batch_task.link */
 	struct outbox outbox;
 	bool is_woken;
@@ -125,6 +134,7 @@ int batch_compute(struct batch *b);
 
 /* ---- for tests: a batch without its thread, whose steps they make, each of
  * them taking what is new; false: there was nothing to do ---- */
+	struct lora_turn turn;
 must_use int batch_new_still(struct uv_loop_s *loop,
 			     const struct batch_options *o, struct batch **out,
 			     struct err *e);

@@ -6,6 +6,7 @@
  * thing. Each batch takes first the running answers (one token each) and then
  * prompts, as much as keeps the answers' pace; fair.c says whose. */
 #include "llama/batch_priv.h"
+#include "llama/lora_turn.h"
 #include "llama/prefix.h"
 #include "llama/weights.h"
 
@@ -60,6 +61,7 @@ static void start(struct batch *b, struct batch_task *t, struct slot *s)
 	atomic_fetch_add(&b->n_running, 1);
 	s->task = t;
 	t->slot = s;
+	lora_turn_enter(b, s);
 	if (t->times.began_ns)
 		return; /* it had to leave, and is back */
 	t->times.began_ns = timer_now_ns();
@@ -94,9 +96,10 @@ static size_t missing(const struct batch_task *t)
 	return t->ask.tokens.n - t->slot->cells.n;
 }
 
-static bool is_paused(const struct batch_task *t)
+/* Does it take part in this step? */
+static bool is_in(const struct batch *b, const struct batch_task *t)
 {
-	return atomic_load(&t->paused);
+	return !atomic_load(&t->paused) && lora_turn_has(b, t);
 }
 
 /* Puts up to `room` of the task's missing tokens into the batch. */
@@ -137,7 +140,7 @@ static void put_prompts(struct batch *b, size_t n_answers)
 	size_t rows = (size_t)b->max_rows - n_answers;
 	list_each (it, &b->active) {
 		struct batch_task *t = task_of(it);
-		if (is_paused(t) || missing(t) < 2)
+		if (!is_in(b, t) || missing(t) < 2)
 			continue;
 		prompts[n] = t;
 		lacks[n++] = missing(t);
@@ -158,7 +161,7 @@ static void plan(struct batch *b)
 		b->slots[i].row = -1;
 	}
 	list_each (it, &b->active)
-		if (!is_paused(task_of(it)) && missing(task_of(it)) == 1)
+		if (is_in(b, task_of(it)) && missing(task_of(it)) == 1)
 			put(b, task_of(it), 1);
 	put_prompts(b, (size_t)b->batch.n_tokens);
 }
@@ -307,6 +310,7 @@ bool decode_step(struct batch *b)
 	admit(b);
 	plan(b);
 	if (!b->batch.n_tokens)
+	lora_turn_choose(b);
 		return false;
 	size_t n_answers = 0;
 	for (int i = 0; i < b->facts.slots; i++)

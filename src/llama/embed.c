@@ -20,13 +20,19 @@ static void drop_cancelled(struct batch *b)
 	}
 }
 
-/* Moves tasks, in order, into the batch; each one's sequence is its number. */
+/* Moves tasks, in order, into the batch; each one's sequence is its number. All
+ * have the adapters of the first: others wait, and one of them is first next
+ * time. */
 static int plan(struct batch *b)
 {
 	int n = 0;
 	b->batch.n_tokens = 0;
 	list_each (it, &b->queue) {
 		struct batch_task *t = task_of(it);
+		if (n == 0)
+			b->turn.lora = t->ask.owner.lora;
+		if (!lora_same(&t->ask.owner.lora, &b->turn.lora))
+			continue;
 		if (n == b->facts.slots ||
 		    (size_t)b->batch.n_tokens + t->n_prompt >
 			    (size_t)b->max_tokens)

@@ -28,6 +28,7 @@ struct embedding {
 	size_t n_running;
 	size_t n_tokens;
 	size_t length; /* of the vectors to answer with */
+	struct batch_owner owner;
 	uint64_t began_ns;
 };
 
@@ -212,6 +213,7 @@ static int read(struct embedding *m, struct str body, struct err *e)
 	if (serve_needs_vectors(m->serve, e) ||
 	    params_body(body, &m->body, e) ||
 	    params_parse(m->body, PARAMS_EMBEDDING, &m->params, e) ||
+	    lora_read(m->serve->lora, m->params.lora, &m->owner.lora, e) ||
 	    check(m, e) || read_inputs(m, e))
 		return -1;
 	return serve_has_room(m->serve, m->n_inputs, e);
@@ -232,7 +234,8 @@ static void on_body(void *ctx, struct str body)
 	m->began_ns = timer_now_ns();
 	for (size_t i = 0; i < m->n_inputs; i++) {
 		struct input *in = &m->inputs[i];
-		struct batch_ask ask = { .tokens = in->tokens };
+		struct batch_ask ask = { .tokens = in->tokens,
+					 .owner = m->owner };
 		in->tokens = (struct tokens){ 0 };
 		in->request = m;
 		in->task = batch_start(m->serve->batch, &ask, &fns, in);

@@ -421,6 +421,7 @@ static int read(struct generate *g, struct str body, struct err *e)
 		return -1;
 	params_fill(g->body, g->serve->defaults);
 	if (params_parse(g->body, g->kind->where, &g->params, e) ||
+	    lora_read(g->serve->lora, g->params.lora, &g->owner.lora, e) ||
 	    settings_read(g, e) || g->kind->read(g, e))
 		return -1;
 	return prepare(g, e);

@@ -1,6 +1,6 @@
-/* inspect.c - GET /props and /slots: what is in force and how busy it is, in
- * llama-server's form as far as it goes. No path of the host, and nothing of
- * what anybody asked. */
+/* inspect.c - GET /props, /slots and /lora-adapters: what is in force and how
+ * busy it is, in llama-server's form as far as it goes. No path of the host,
+ * and nothing of what anybody asked. */
 #include "llama/common_shim.h"
 #include "llama/params.h"
 #include "llama/respond.h"
@@ -101,5 +101,15 @@ void inspect_slots(void *serve, struct http_exchange *x,
 			   is_busy ? "true" : "false", n_tokens);
 	}
 	writer_raw(&w, STR("]"));
+	respond_json(x, 200, &w);
+}
+
+void inspect_adapters(void *serve, struct http_exchange *x,
+		      const struct route_match *m)
+{
+	const struct serve *s = serve;
+	auto_writer struct writer w = WRITER(LIMIT_ANSWER_BYTES);
+	(void)m;
+	lora_put(s->lora, &w);
 	respond_json(x, 200, &w);
 }

@@ -6,6 +6,7 @@
 #include "llama/common_shim.h"
 #include "llama/cores.h"
 #include "llama/events.h"
+#include "llama/lora.h"
 #include "llama/params.h"
 #include "llama/sandbox.h"
 #include "llama/serve.h"
@@ -22,8 +23,8 @@
 /* ---- options ---- */
 
 /* OPT(member, "name", "VALUE", kind, "what it does"): kinds are COUNT (a whole
- * number, NUMBER_MOST at most), WORD, POOLING, SWITCH, LEVEL, and FILES, which
- * may be given several times. */
+ * number, NUMBER_MOST at most), WORD, POOLING, SWITCH, LEVEL, and FILES, LORA
+ * and SCALED, which may be given several times. */
 #define NUMBER_MOST 100000000
 #define OPTIONS                                                               \
 	OPT(models, "model", "PATH", FILES,                                   \
@@ -44,6 +45,10 @@
 	    "layers on a graphics card (as many as fit)")                     \
 	OPT(chat_template, "chat-template-file", "PATH", WORD,                \
 	    "a Jinja template in place of the model's")                       \
+	OPT(lora, "lora", "[NAME=]PATH", LORA,                                \
+	    "an adapter for the model (its name: the file's)")                \
+	OPT(lora, "lora-scaled", "[NAME=]PATH:SCALE", SCALED,                 \
+	    "the same, used so much by requests that do not say (1)")         \
 	OPT(pooling, "pooling", "none|mean|cls|last|rank", POOLING,           \
 	    "make embeddings, pooled so, or a ranking (by model)")            \
 	OPT(sandbox, "sandbox", "on|off", SWITCH,                             \
@@ -56,6 +61,7 @@
 struct options {
 	const char **models; /* owned array of borrowed strings */
 	size_t n_models;
+	struct lora *lora; /* owned */
 	const char *listen, *alias, *chat_template, *defaults;
 	int events_fd, context, slots, threads, batch, gpu_layers, pooling;
 	bool sandbox;
@@ -93,6 +99,20 @@ static int set_FILES(struct options *o, const char ***to, const char *name,
 	*to = xrealloc(*to, (o->n_models + 1) * sizeof **to);
 	(*to)[o->n_models++] = value;
 	return 0;
+}
+
+static int set_LORA(struct options *o, struct lora **to, const char *name,
+		    const char *value, struct err *e)
+{
+	(void)o;
+	return lora_add(*to, value, false, e) ? err_wrap(e, "--%s", name) : 0;
+}
+
+static int set_SCALED(struct options *o, struct lora **to, const char *name,
+		      const char *value, struct err *e)
+{
+	(void)o;
+	return lora_add(*to, value, true, e) ? err_wrap(e, "--%s", name) : 0;
 }
 
 static int set_POOLING(struct options *o, int *to, const char *name,
@@ -286,10 +306,12 @@ static int read_defaults(struct program *p, struct err *e)
 /* Whoever reads the model from here on can do nothing else. */
 static int shut_in(struct program *p, struct err *e)
 {
-	size_t n = p->o.n_models;
-	auto_free const char **files = xcalloc(n + 1, sizeof *files);
+	size_t n = p->o.n_models, n_lora = lora_count(p->o.lora);
+	auto_free const char **files = xcalloc(n + n_lora + 1, sizeof *files);
 	memcpy(files, p->o.models, n * sizeof *files);
 	files[n++] = p->o.chat_template;
+	for (size_t i = 0; i < n_lora; i++)
+		files[n++] = lora_path(p->o.lora, i);
 	struct sandbox_options o = { .files = files,
 				     .n_files = n,
 				     .has_gpu = p->o.gpu_layers != 0 &&
@@ -310,15 +332,18 @@ static int load(struct program *p, struct err *e)
 				     .gpu_layers = p->o.gpu_layers,
 				     .on_progress = on_progress,
 				     .ctx = p };
-	if (weights_load(&w, &p->weights, e))
+	if (weights_load(&w, &p->weights, e) ||
+	    lora_load(p->o.lora, p->weights, e))
 		return -1;
 	struct batch_options b = { .weights = p->weights,
+				   .lora = p->o.lora,
 				   .context = p->o.context,
 				   .slots = p->o.slots,
 				   .threads = p->o.threads,
 				   .batch_tokens = p->o.batch,
 				   .pooling = p->o.pooling };
 	s->weights = p->weights;
+	s->lora = p->o.lora;
 	if (batch_new(&p->loop, &b, &s->batch, e))
 		return -1;
 	return batch_facts(s->batch)->is_embedding ? 0 : open_templates(p, e);
@@ -426,6 +451,7 @@ static void stop(struct program *p)
 	events_free(p->events);
 	free(p->alias);
 	json_decref(p->defaults);
+	lora_free(p->o.lora);
 	free(p->o.models);
 }
 
@@ -472,8 +498,10 @@ int main(int argc, char **argv)
 	}
 	if (is_asked(argv, "--show-sandbox"))
 		return show_sandbox();
+	p.o.lora = lora_new();
 	if (read_options(argv, &p.o, &e)) {
 		fprintf(stderr, "modeld-llama: %s\n", e.msg);
+		lora_free(p.o.lora);
 		free(p.o.models);
 		return 2;
 	}

@@ -15,6 +15,7 @@ enum params_where {
 	PARAMS_DETOKENIZE = 16,
 	PARAMS_RERANK = 32,
 	PARAMS_SCORE = 64,
+	PARAMS_LORA = 128, /* an object in the array "lora" */
 };
 enum params_shape { PARAMS_STRING = 1, PARAMS_ARRAY = 2, PARAMS_OBJECT = 4 };
 

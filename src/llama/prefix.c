@@ -54,7 +54,7 @@ bool prefix_evict(struct batch *b)
 
 static bool is_owner(const struct slot *s, const struct batch_task *t)
 {
-	return strcmp(s->owner.name, t->ask.owner.name) == 0;
+	return batch_owner_same(&s->owner, &t->ask.owner);
 }
 
 static size_t usable(const struct batch *b, const struct slot *s,

@@ -29,6 +29,7 @@ struct ranking {
 	struct serve *serve;
 	struct http_exchange *x;
 	enum params_where where;
+	struct batch_owner owner;
 	json_t *body; /* owned */
 	struct params params;
 	struct pair *pairs; /* owned */
@@ -311,7 +312,9 @@ static int read_pairs(struct ranking *r, struct err *e)
 static int read(struct ranking *r, struct str body, struct err *e)
 {
 	if (serve_needs_ranks(r->serve, e) || params_body(body, &r->body, e) ||
-	    params_parse(r->body, r->where, &r->params, e) || read_pairs(r, e))
+	    params_parse(r->body, r->where, &r->params, e) ||
+	    lora_read(r->serve->lora, r->params.lora, &r->owner.lora, e) ||
+	    read_pairs(r, e))
 		return -1;
 	return serve_has_room(r->serve, r->n_pairs, e);
 }
@@ -331,7 +334,8 @@ static void on_body(void *ctx, struct str body)
 	r->began_ns = timer_now_ns();
 	for (size_t i = 0; i < r->n_pairs; i++) {
 		struct pair *pair = &r->pairs[i];
-		struct batch_ask ask = { .tokens = pair->tokens };
+		struct batch_ask ask = { .tokens = pair->tokens,
+					 .owner = r->owner };
 		pair->tokens = (struct tokens){ 0 };
 		pair->task = batch_start(r->serve->batch, &ask, &fns, pair);
 	}

@@ -247,6 +247,7 @@ static const struct route routes[] = {
 	ROUTE(POST, "/apply-template", chat_apply_template),
 	ROUTE(GET, "/props", inspect_props),
 	ROUTE(GET, "/slots", inspect_slots),
+	ROUTE(GET, "/lora-adapters", inspect_adapters),
 	ROUTE(GET, "/health", health),
 	ROUTE(GET, "/metrics", metrics),
 };

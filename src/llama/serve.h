@@ -25,6 +25,7 @@ struct serve {
 	struct uv_loop_s *loop;
 	const struct weights *weights;
 	struct batch *batch;
+	const struct lora *lora;
 	struct common_shim_templates *templates;
 	const json_t *defaults; /* of requests' fields; NULL: none */
 	const char *alias; /* what the model is called if a request does not */
