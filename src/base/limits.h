@@ -100,8 +100,8 @@
 /* What is remembered of models' manifests and configs; one takes some 4 KiB. */
 #define LIMIT_CATALOG_CACHE_BYTES (16u << 20)
 #define LIMIT_LAYERS 10000
-/* Some 50 ms of one of the threads that all jobs share. */
-#define LIMIT_VERIFY_STEP_BYTES (64u << 20)
+/* Some 5 ms of a thread, between which it gives way to answers. */
+#define LIMIT_VERIFY_STEP_BYTES (4u << 20)
 /* Of an archive that is loaded: the layers, the config and the manifest. */
 #define LIMIT_LOAD_BLOBS (LIMIT_LAYERS + 2)
 /* Extended headers of one tar entry: a long name, pax records. */
