@@ -94,3 +94,5 @@ void inspect_props(void *serve, struct http_exchange *x,
 		   const struct route_match *m);
 void inspect_slots(void *serve, struct http_exchange *x,
 		   const struct route_match *m);
+void inspect_adapters(void *serve, struct http_exchange *x,
+		      const struct route_match *m);
