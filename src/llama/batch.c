@@ -343,6 +343,7 @@ int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 {
 	auto_(batch) b = xcalloc(1, sizeof *b);
 	b->weights = o->weights;
+	b->lora = o->lora;
 	b->vocab = weights_vocab(o->weights);
 	b->n_vocab = (size_t)llama_vocab_n_tokens(b->vocab);
 	list_init(&b->inbox);
@@ -360,7 +361,6 @@ int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 		return err_set(e, ERR_SYSTEM, "uv_async_init: %s",
 			       uv_strerror(rc));
 	}
-	b->lora = o->lora;
 	b->bell = bell;
 	bell->data = b;
 	*out = steal(&b);

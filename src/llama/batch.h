@@ -54,11 +54,11 @@ const struct batch_facts *batch_facts(const struct batch *b);
  * none. */
 struct batch_owner {
 	char name[LIMIT_CACHE_ID_BYTES + 1];
-};
-
 	struct lora_scales lora;
-struct batch_ask {
+};
 bool batch_owner_same(const struct batch_owner *a, const struct batch_owner *b);
+
+struct batch_ask {
 	struct tokens tokens;  /* not empty; becomes the batch's */
 	struct sample *sample; /* becomes the batch's; NULL for a vector */
 	int64_t max_tokens;    /* below 0: until the context is full */

@@ -48,10 +48,6 @@ struct slot {
 	size_t n_new;	/* tokens of it in the batch being made */
 	int32_t row;	/* the last of them, if it is all there is */
 	uint64_t used;	/* order of last use */
-};
-
-/* What may be known of a slot from outside, as of the last step. */
-struct slot_view {
 	uint64_t turn;	/* when its task's adapters last had theirs */
 };
 
@@ -60,6 +56,10 @@ struct lora_turn {
 	struct lora_scales lora;
 	uint64_t number;
 	uint64_t began_ns;
+};
+
+/* What may be known of a slot from outside, as of the last step. */
+struct slot_view {
 	atomic_bool is_busy;
 	atomic_size_t n_cells;
 };
@@ -81,6 +81,7 @@ struct outbox {
 struct batch {
 	struct batch_facts facts;
 	const struct weights *weights;
+	const struct lora *lora;       /* NULL: no adapters */
 	const struct llama_vocab *vocab;
 	size_t n_vocab;
 
@@ -92,7 +93,6 @@ struct batch {
 	/* Between the threads; the mutex guards what is not atomic. */
 	pthread_mutex_t mutex;
 	pthread_cond_t cond;
-	const struct lora *lora;       /* NULL: no adapters */
 	struct list inbox; /* batch_task.link */
 	struct outbox outbox;
 	bool is_woken;
@@ -117,6 +117,7 @@ struct batch {
 	bool shares;	  /* cells can be cut and shared between slots */
 	uint64_t clock;	  /* counts uses, for slot.used */
 	double prompt_ns; /* measured: one prompt token, smoothed */
+	struct lora_turn turn;
 };
 
 /* ---- batch.c, on the compute thread ---- */
@@ -134,7 +135,6 @@ int batch_compute(struct batch *b);
 
 /* ---- for tests: a batch without its thread, whose steps they make, each of
  * them taking what is new; false: there was nothing to do ---- */
-	struct lora_turn turn;
 must_use int batch_new_still(struct uv_loop_s *loop,
 			     const struct batch_options *o, struct batch **out,
 			     struct err *e);

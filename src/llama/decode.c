@@ -308,9 +308,9 @@ bool decode_step(struct batch *b)
 {
 	drop_cancelled(b);
 	admit(b);
+	lora_turn_choose(b);
 	plan(b);
 	if (!b->batch.n_tokens)
-	lora_turn_choose(b);
 		return false;
 	size_t n_answers = 0;
 	for (int i = 0; i < b->facts.slots; i++)
