@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,7 +40,21 @@ static int open_regular(int dir, const char *name, int flags, int *fd,
 	return 0;
 }
 
-/* All of it; *st is as it was before. May give HOSTS_FILE_ABSENT. */
+/* Has somebody it open for writing? The kernel gives a lease to read only where
+ * nobody has; where it gives none at all, we do not know of any. Who comes just
+ * then costs us a signal, by default one that ends a process. */
+static bool is_being_written(int fd)
+{
+	fcntl(fd, F_SETSIG, SIGURG); /* ignored */
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+		return errno == EAGAIN;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return false;
+}
+
+/* All of it; *st is as it was before. May give HOSTS_FILE_ABSENT, also for an
+ * empty file that its owner is about to fill: from its first byte, where what
+ * we appended would be. That he closed it will be seen. */
 static int read_file(int dir, const char *name, struct buf *to, size_t limit,
 		     struct stat *st, struct err *e)
 {
@@ -63,6 +78,8 @@ static int read_file(int dir, const char *name, struct buf *to, size_t limit,
 	if (to->n > limit)
 		return err_set(e, ERR_TOO_LARGE, "%s grows while it is read",
 			       name);
+	if (!to->n && is_being_written(fd))
+		return HOSTS_FILE_ABSENT;
 	return 0;
 }
 

@@ -25,7 +25,8 @@ struct hosts_file_look {
 
 enum hosts_file_outcome { HOSTS_FILE_ABSENT = 1 };
 
-/* May give HOSTS_FILE_ABSENT. *out is set in every case. */
+/* May give HOSTS_FILE_ABSENT, also for a file without a byte that somebody has
+ * open for writing. *out is set in every case. */
 must_use int hosts_file_apply(const struct hosts_file *f,
 			      const struct hosts_rule *r,
 			      struct hosts_file_look *out, struct err *e);

@@ -147,6 +147,27 @@ static void only_a_regular_file_is_opened(void **state)
 	unlinkat(dir, "hosts", 0);
 }
 
+static void an_empty_file_is_left_to_who_is_about_to_fill_it(void **state)
+{
+	(void)state;
+	struct hosts_file_look look;
+	put("hosts", "");
+	int fd = openat(dir, "hosts", O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(apply(&with, &look), HOSTS_FILE_ABSENT);
+	assert_int_equal(write(fd, "1.1.1.1 x\n", 10), 10);
+	close(fd);
+	assert_hosts("1.1.1.1 x\n");
+	assert_int_equal(apply(&with, &look), 0);
+	assert_hosts("1.1.1.1 x\n" LINE);
+	/* One that is empty for good is nobody's but ours to fill. */
+	put("hosts", "");
+	fd = openat(dir, "hosts", O_RDONLY);
+	assert_int_equal(apply(&with, &look), 0);
+	close(fd);
+	assert_hosts(LINE);
+}
+
 static void the_ceiling_holds_at_it_and_one_above(void **state)
 {
 	(void)state;
@@ -197,6 +218,8 @@ int main(void)
 		cmocka_unit_test(the_users_entry_is_known_by_his_settings),
 		cmocka_unit_test(the_hostname_tells_whose_addresses_they_are),
 		cmocka_unit_test(only_a_regular_file_is_opened),
+		cmocka_unit_test(
+			an_empty_file_is_left_to_who_is_about_to_fill_it),
 		cmocka_unit_test(the_ceiling_holds_at_it_and_one_above),
 		cmocka_unit_test(a_full_disk_leaves_no_half_line),
 	};

@@ -25,6 +25,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -262,7 +263,7 @@ static void hold_the_others(void)
 	sigfillset(&act.sa_mask);
 	sigaction(SIGRTMAX, &act, NULL);
 	while (!each_in("/proc/self/task", ask_to_stand_still))
-		usleep(100);
+		sched_yield();
 }
 
 static void lose_bytes(bool as_zeros)
