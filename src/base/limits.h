@@ -210,6 +210,10 @@
 /* What a context grows to when nobody asks for a size: beyond it the memory is
  * rarely worth it. */
 #define LIMIT_DEFAULT_CONTEXT 32768
+/* States in host memory when nobody says how much: some ten conversations of
+ * 1,000 tokens with a small model, or the windows of two with a middling one.
+ */
+#define LIMIT_DEFAULT_CACHE_MIB 256
 /* A stream that has nothing to say sends its head after this long, and then a
  * comment each time, so that nobody between takes it for dead. */
 #define LIMIT_STREAM_HEAD_MS 1000

@@ -271,6 +271,16 @@ bool batch_slot(const struct batch *b, int i, size_t *n_tokens)
 				    memory_order_relaxed);
 }
 
+struct batch_kept batch_kept(const struct batch *b)
+{
+	struct batch *m = (struct batch *)b;
+	return (struct batch_kept){ .bytes = atomic_load(&m->keep.bytes),
+				    .n = atomic_load(&m->keep.n),
+				    .n_kept = atomic_load(&m->n_kept),
+				    .n_restored =
+					    atomic_load(&m->n_restored) };
+}
+
 const char *batch_kind(const struct batch_facts *f)
 {
 	return f->is_ranking	 ? "ranking"
@@ -301,8 +311,15 @@ static void slots_init(struct batch *b)
 		b->slots[i].shared =
 			xcalloc((size_t)b->facts.slots, sizeof(size_t));
 	}
-	b->shares = !llama_model_is_recurrent(m) && !llama_model_is_hybrid(m) &&
-		    llama_model_n_swa(m) == 0;
+	b->is_recurrent = llama_model_is_recurrent(m);
+	b->window = (size_t)llama_model_n_swa(m);
+	/* It summarises what it has read, and has no part apart. */
+	bool sums = weights_is_a(b->weights, "deepseek4");
+	b->parts_are_whole = b->is_recurrent || sums;
+	b->cut = b->parts_are_whole || llama_model_is_hybrid(m)
+			 ? BATCH_CUT_NOWHERE
+		 : b->window ? BATCH_CUT_IN_WINDOW
+			     : BATCH_CUT_ANYWHERE;
 }
 
 static int context_init(struct batch *b, const struct batch_options *o,
@@ -354,6 +371,7 @@ int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 	if (context_init(b, o, e))
 		return -1;
 	slots_init(b);
+	keep_init(&b->keep, b->facts.is_embedding ? 0 : o->cache_bytes);
 	uv_async_t *bell = xcalloc(1, sizeof *bell);
 	int rc = uv_async_init(loop, bell, on_bell);
 	if (rc) {
@@ -421,6 +439,7 @@ void batch_free(struct batch *b)
 		tokens_fini(&b->slots[i].cells);
 		free(b->slots[i].shared);
 	}
+	keep_fini(&b->keep);
 	free(b->slots);
 	free(b->views);
 	if (b->max_tokens)

@@ -26,6 +26,7 @@ struct batch_options {
 	int threads;	  /* 0: all that may be used, at most that */
 	int batch_tokens; /* 0: chosen */
 	int pooling;	  /* llama_pooling_type; -1: the model's */
+	size_t cache_bytes; /* of states in host memory, at most; 0: none */
 };
 
 /* What came of them. */
@@ -49,9 +50,10 @@ void batch_free(struct batch *b);
 BASE_AUTO(batch);
 const struct batch_facts *batch_facts(const struct batch *b);
 
-/* Whose request it is: what one owner had computed no other can use, nor learn
- * of by how quickly an answer comes. Without a name it is everybody's who has
- * none. */
+/* Whose request it is, and with which adapters: what one owner had computed no
+ * other can use, nor learn of by how quickly an answer comes; and what was
+ * computed with other adapters is something else. Without a name it is
+ * everybody's who has none. */
 struct batch_owner {
 	char name[LIMIT_CACHE_ID_BYTES + 1];
 	struct lora_scales lora;
@@ -119,3 +121,10 @@ size_t batch_running(const struct batch *b);
 /* Slot i below batch_facts()->slots: has it a task, and how many tokens' state
  * does it hold? Not whose, nor which. */
 bool batch_slot(const struct batch *b, int i, size_t *n_tokens);
+
+/* States in host memory (keep.h), and how often one went there and back. */
+struct batch_kept {
+	size_t bytes, n;
+	size_t n_kept, n_restored; /* since the start */
+};
+struct batch_kept batch_kept(const struct batch *b);

@@ -4,11 +4,15 @@
 #include "base/list.h"
 #include "llama/batch.h"
 #include "llama/fair.h"
+#include "llama/keep.h"
 #include "llama/pace.h"
 
 #include <llama.h>
 #include <pthread.h>
 #include <stdatomic.h>
+
+/* Points of a prompt where other prompts leave it, see prefix.c. */
+#define BATCH_MARKS 4
 
 struct batch_task {
 	/* Set before it starts. */
@@ -32,6 +36,9 @@ struct batch_task {
 	size_t caller;	/* fair.c: whose it is */
 	bool is_passed; /* fair.c: it was asked already */
 	size_t n_told;	/* prompt tokens handed over */
+	size_t marks[BATCH_MARKS]; /* so many tokens computed: keep a part */
+	size_t n_marks;
+	size_t last_mark;
 	struct batch_times times;
 	enum batch_end why;
 	struct err err;
@@ -78,6 +85,13 @@ struct outbox {
 	size_t n, cap;
 };
 
+/* Where a sequence can be cut so that its first tokens stay. */
+enum batch_cut {
+	BATCH_CUT_ANYWHERE,
+	BATCH_CUT_IN_WINDOW, /* as long as the window before it is there */
+	BATCH_CUT_NOWHERE,
+};
+
 struct batch {
 	struct batch_facts facts;
 	const struct weights *weights;
@@ -114,7 +128,13 @@ struct batch {
 	bool is_paced;	  /* all is computed by this machine's cores */
 	int max_tokens;	  /* of one batch */
 	int max_rows;	  /* rows of logits in one batch */
-	bool shares;	  /* cells can be cut and shared between slots */
+	enum batch_cut cut;
+	size_t window;	      /* of BATCH_CUT_IN_WINDOW, tokens */
+	bool is_recurrent;    /* a slot takes one cell, whatever it holds */
+	bool parts_are_whole; /* what cannot be cut is all there is */
+	struct keep keep;
+	atomic_size_t n_kept, n_restored; /* states, since the start */
+	double copy_ns; /* measured: one byte to or from there, smoothed */
 	uint64_t clock;	  /* counts uses, for slot.used */
 	double prompt_ns; /* measured: one prompt token, smoothed */
 	struct lora_turn turn;

@@ -102,11 +102,12 @@ static bool is_in(const struct batch *b, const struct batch_task *t)
 	return !atomic_load(&t->paused) && lora_turn_has(b, t);
 }
 
-/* Puts up to `room` of the task's missing tokens into the batch. */
+/* Puts up to `room` of the task's missing tokens into the batch; fewer where
+ * the state between is wanted. */
 static void put(struct batch *b, struct batch_task *t, size_t room)
 {
 	struct slot *s = t->slot;
-	size_t n = MIN(missing(t), room);
+	size_t n = MIN(MIN(missing(t), room), prefix_until_mark(t));
 	for (size_t i = 0; i < n; i++) {
 		size_t pos = s->cells.n + i;
 		bool is_last = pos + 1 == t->ask.tokens.n;
@@ -254,6 +255,7 @@ static void harvest(struct batch *b)
 				first++;
 			tell_prompt(t, from, first);
 		}
+		prefix_computed(b, t);
 		if (row >= 0)
 			sample(b, t, row);
 	}
@@ -274,7 +276,7 @@ static void make_room(struct batch *b)
 		return;
 	}
 	leave_slot(t);
-	prefix_clear(b, s);
+	prefix_give_up(b, s);
 	list_push_front(&b->queue, &t->link);
 }
 

@@ -41,6 +41,8 @@
 	    "never more than may be used (all that may be used)")             \
 	OPT(batch, "batch-size", "N", COUNT,                                  \
 	    "tokens computed at once (512; 2048 at most)")                    \
+	OPT(cache_mib, "cache-ram", "MiB", COUNT,                             \
+	    "prompts that lost their place, in memory (256; 0: none)")        \
 	OPT(gpu_layers, "gpu-layers", "N", COUNT,                             \
 	    "layers on a graphics card (as many as fit)")                     \
 	OPT(chat_template, "chat-template-file", "PATH", WORD,                \
@@ -63,7 +65,8 @@ struct options {
 	size_t n_models;
 	struct lora *lora; /* owned */
 	const char *listen, *alias, *chat_template, *defaults;
-	int events_fd, context, slots, threads, batch, gpu_layers, pooling;
+	int events_fd, context, slots, threads, batch, gpu_layers, pooling,
+		cache_mib;
 	bool sandbox;
 	enum log_level level;
 };
@@ -324,6 +327,15 @@ static int shut_in(struct program *p, struct err *e)
 	return 0;
 }
 
+/* What nobody asked for takes no more than it should of a small machine. */
+static size_t cache_bytes(const struct options *o)
+{
+	if (o->cache_mib >= 0)
+		return (size_t)o->cache_mib << 20;
+	uint64_t share = cores_memory_bytes() / 16;
+	return (size_t)MIN(share, (uint64_t)LIMIT_DEFAULT_CACHE_MIB << 20);
+}
+
 static int load(struct program *p, struct err *e)
 {
 	struct serve *s = &p->serve;
@@ -341,7 +353,8 @@ static int load(struct program *p, struct err *e)
 				   .slots = p->o.slots,
 				   .threads = p->o.threads,
 				   .batch_tokens = p->o.batch,
-				   .pooling = p->o.pooling };
+				   .pooling = p->o.pooling,
+				   .cache_bytes = cache_bytes(&p->o) };
 	s->weights = p->weights;
 	s->lora = p->o.lora;
 	if (batch_new(&p->loop, &b, &s->batch, e))
@@ -484,6 +497,7 @@ int main(int argc, char **argv)
 	static struct program p = { .o = { .events_fd = -1,
 					   .gpu_layers = -1,
 					   .pooling = -1,
+					   .cache_mib = -1,
 					   .sandbox = true,
 					   .level = LOG_INFO } };
 	struct err e = { 0 };

@@ -23,7 +23,7 @@ static int make(void **state)
 	struct bench *t = xcalloc(1, sizeof *t);
 	t->b.facts.slots = SLOTS;
 	t->b.slots = t->slots;
-	t->b.shares = true;
+	keep_init(&t->b.keep, 0);
 	for (int i = 0; i < SLOTS; i++) {
 		t->slots[i].seq = i;
 		t->slots[i].shared = t->shared[i];
@@ -142,7 +142,7 @@ static void a_slot_that_changes_hands_brings_nothing_along(void **state)
 static void a_state_that_cannot_be_cut_is_its_owners_too(void **state)
 {
 	struct bench *t = *state;
-	t->b.shares = false;
+	t->b.cut = BATCH_CUT_NOWHERE;
 	assert_int_equal(ask(t, "a", 1, 100), 0);
 	assert_int_equal(ask(t, "b", 1, 120), 0);
 	assert_int_equal(ask(t, "a", 1, 120), 100);

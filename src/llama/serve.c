@@ -189,6 +189,7 @@ static void metrics(void *app, struct http_exchange *x,
 	const struct serve_counts *n = &s->counts;
 	size_t running = batch_running(s->batch);
 	size_t open = batch_open(s->batch);
+	struct batch_kept kept = batch_kept(s->batch);
 	const struct {
 		const char *name, *kind, *help;
 		double value;
@@ -208,6 +209,16 @@ static void metrics(void *app, struct http_exchange *x,
 		  "Time spent on prompts, summed over requests.", n->prompt_s },
 		{ "generated_seconds_total", "counter",
 		  "Time spent on answers, summed over requests.", n->made_s },
+		{ "kept_states_total", "counter",
+		  "States of prompts put into host memory.",
+		  (double)kept.n_kept },
+		{ "restored_states_total", "counter",
+		  "States of prompts taken from host memory.",
+		  (double)kept.n_restored },
+		{ "kept_states", "gauge", "States in host memory.",
+		  (double)kept.n },
+		{ "kept_bytes", "gauge", "Bytes that they take up.",
+		  (double)kept.bytes },
 		{ "running", "gauge", "Answers that have a place.",
 		  (double)running },
 		{ "queued", "gauge", "Answers that wait for a place.",

@@ -163,6 +163,14 @@ bool weights_meta(const struct weights *w, const char *key, char *out,
 	return llama_model_meta_val_str(w->model, full, out, cap) >= 0;
 }
 
+bool weights_is_a(const struct weights *w, const char *architecture)
+{
+	char family[64];
+	return llama_model_meta_val_str(w->model, "general.architecture",
+					family, sizeof family) >= 0 &&
+	       strcmp(family, architecture) == 0;
+}
+
 bool weights_is_embedding(const struct weights *w)
 {
 	char value[32];

@@ -46,6 +46,8 @@ bool weights_is_embedding(const struct weights *w);
  * "llama.context_length"); false if it is not there. */
 bool weights_meta(const struct weights *w, const char *key, char *out,
 		  size_t cap);
+/* Is it of this architecture, as GGUF names them? */
+bool weights_is_a(const struct weights *w, const char *architecture);
 /* llama.cpp's last complaint since the last call, as an error: the code from
  * its words, else `otherwise`. Returns -1. */
 int weights_complaint(enum err_code otherwise, struct err *e);

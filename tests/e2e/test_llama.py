@@ -427,7 +427,7 @@ def owned(m, owner, text, **body):
 
 
 def test_no_owner_uses_the_cache_of_another(spawn):
-    m = spawn(TEXT_GGUF, "--ctx-size", 2048, "--parallel", 4)
+    m = spawn(TEXT_GGUF, "--ctx-size", 2048, "--parallel", 4, "--cache-ram", 0)
     secret = "The password of the safe is sunflower, and it must be kept. " * 20
     assert owned(m, "uid:1000", secret)[0] == 0
     cached, n = owned(m, "uid:1000", secret)
