@@ -1,0 +1,241 @@
+/* Steps of making text, made and counted one by one: no time is looked at. */
+#include "llama/tiny_make.h"
+
+static void cancel(struct tiny_told *told)
+{
+	batch_cancel(told->task);
+	told->task = NULL;
+}
+
+static void ask_text(struct tiny *t, const char *owner, uint32_t text, size_t n,
+		     int64_t max_tokens, struct tiny_told *told)
+{
+	auto_tokens struct tokens p = { 0 };
+	tiny_text(&p, text, n);
+	tiny_ask(t, owner, &p, max_tokens, told);
+}
+
+/* ---- a cancel frees its place within one batch ---- */
+
+static void a_cancel_in_the_queue_costs_no_batch(void **state)
+{
+	struct tiny t;
+	struct tiny_told first, second;
+	(void)state;
+	tiny_open(&t, 1024, 1, 64);
+	ask_text(&t, "", 1, 40, 4, &first);
+	tiny_step(&t);
+	ask_text(&t, "", 2, 500, 4, &second);
+	tiny_step(&t);
+	assert_int_equal(batch_open(t.b), 2);
+	cancel(&second);
+	tiny_step(&t);
+	assert_int_equal(batch_open(t.b), 1);
+	tiny_settle(&t);
+	/* A batch for the first's prompt and token, and one each for the rest.
+	 */
+	assert_true(first.is_over && first.n == 4);
+	assert_int_equal(t.n_steps, 4);
+	assert_false(second.is_over);
+	tiny_close(&t);
+}
+
+/* The batch that is computed when it comes is the last. */
+static void a_cancel_in_a_prompt_ends_it_with_the_batch(void **state)
+{
+	struct tiny t;
+	struct tiny_told first, second;
+	(void)state;
+	tiny_open(&t, 1024, 1, 64);
+	ask_text(&t, "", 1, 640, 4, &first);
+	ask_text(&t, "", 2, 10, 1, &second);
+	tiny_step(&t);
+	tiny_step(&t);
+	assert_int_equal(t.b->slots[0].cells.n, 128);
+	cancel(&first);
+	/* The very next batch is the other's. */
+	tiny_step(&t);
+	assert_int_equal(t.n_steps, 3);
+	assert_true(second.is_over && second.n == 1);
+	assert_false(tiny_step(&t));
+	assert_int_equal(batch_running(t.b), 0);
+	tiny_close(&t);
+}
+
+static void a_cancel_in_an_answer_ends_it_with_the_batch(void **state)
+{
+	struct tiny t;
+	struct tiny_told first, second;
+	(void)state;
+	tiny_open(&t, 1024, 1, 64);
+	ask_text(&t, "", 1, 30, 500, &first);
+	ask_text(&t, "", 2, 10, 1, &second);
+	for (int i = 0; i < 6; i++)
+		tiny_step(&t);
+	assert_int_equal(first.n, 6);
+	cancel(&first);
+	tiny_step(&t);
+	assert_int_equal(t.n_steps, 7);
+	assert_int_equal(first.n, 6);
+	assert_true(second.is_over && second.n == 1);
+	assert_false(tiny_step(&t));
+	assert_int_equal(batch_open(t.b), 0);
+	tiny_close(&t);
+}
+
+/* What a cancelled prompt had computed is there for who asks the same. */
+static void what_was_computed_before_a_cancel_is_kept(void **state)
+{
+	struct tiny t;
+	struct tiny_told first, second;
+	(void)state;
+	tiny_open(&t, 1024, 2, 64);
+	ask_text(&t, "", 1, 640, 4, &first);
+	tiny_step(&t);
+	tiny_step(&t);
+	cancel(&first);
+	ask_text(&t, "", 1, 640, 1, &second);
+	tiny_settle(&t);
+	assert_int_equal(second.n_cached, 128);
+	assert_int_equal(t.n_steps, 640 / 64);
+	tiny_close(&t);
+}
+
+/* ---- fair among callers ---- */
+
+static void another_waits_for_one_of_a_hundred(void **state)
+{
+	struct tiny t;
+	static struct tiny_told many[100], other;
+	(void)state;
+	tiny_open(&t, 1024, 1, 64);
+	for (uint32_t i = 0; i < 100; i++)
+		ask_text(&t, "a", i, 20, 3, &many[i]);
+	tiny_step(&t);
+	ask_text(&t, "b", 1000, 20, 3, &other);
+	while (!other.is_over)
+		assert_true(tiny_step(&t));
+	/* Three batches each: the one that ran, at most one more, and its. */
+	assert_true(t.n_steps <= 9);
+	size_t done = 0;
+	for (int i = 0; i < 100; i++)
+		done += many[i].is_over;
+	assert_true(done <= 2);
+	tiny_settle(&t);
+	for (int i = 0; i < 100; i++)
+		assert_true(many[i].is_over && many[i].n == 3);
+	tiny_close(&t);
+}
+
+static void a_caller_with_no_place_comes_before_one_with_some(void **state)
+{
+	struct tiny t;
+	struct tiny_told a[6], b[2];
+	(void)state;
+	tiny_open(&t, 1024, 3, 64);
+	for (uint32_t i = 0; i < 6; i++)
+		ask_text(&t, "a", i, 10, i ? 200 : 2, &a[i]);
+	tiny_step(&t);
+	for (uint32_t i = 0; i < 2; i++)
+		ask_text(&t, "b", 100 + i, 10, 200, &b[i]);
+	while (!a[0].is_over)
+		tiny_step(&t);
+	/* Its place is b's; a's fourth comes after. */
+	tiny_step(&t);
+	tiny_step(&t);
+	assert_true(b[0].n && !a[3].n && !b[1].n);
+	cancel(&a[1]);
+	tiny_step(&t);
+	tiny_step(&t);
+	/* One place each, and b's turn was the last. */
+	assert_true(a[3].n && !b[1].n);
+	tiny_close(&t);
+}
+
+static void a_short_prompt_is_done_while_a_long_one_goes_on(void **state)
+{
+	struct tiny t;
+	struct tiny_told far, near;
+	(void)state;
+	tiny_open(&t, 4096, 2, 64);
+	ask_text(&t, "a", 1, 3000, 1, &far);
+	tiny_step(&t);
+	ask_text(&t, "b", 2, 100, 1, &near);
+	size_t before = t.b->slots[0].cells.n;
+	/* Three quarters of the room: half, and its share of the other. */
+	for (int i = 0; i < 3; i++)
+		tiny_step(&t);
+	assert_true(near.is_over && !far.is_over);
+	/* No batch went by without some of the long one, and none was less
+	 * than full. */
+	assert_int_equal(t.b->slots[0].cells.n - before, 3 * 64 - 100);
+	tiny_settle(&t);
+	assert_int_equal(t.n_steps, (3000 + 100 + 63) / 64);
+	tiny_close(&t);
+}
+
+/* ---- the context is full ---- */
+
+static void a_full_context_ends_with_length_and_shifts_nothing(void **state)
+{
+	struct tiny t;
+	static struct tiny_told told;
+	(void)state;
+	tiny_open(&t, 256, 2, 64);
+	ask_text(&t, "", 1, 200, -1, &told);
+	tiny_settle(&t);
+	assert_true(told.is_over && told.why == BATCH_LENGTH);
+	assert_int_equal(told.n, 256 - 200);
+	/* All of it is where it was: the last token alone was not computed. */
+	assert_int_equal(t.b->slots[0].cells.n, 255);
+	assert_int_equal(llama_memory_seq_pos_min(t.b->memory, 0), 0);
+	assert_int_equal(llama_memory_seq_pos_max(t.b->memory, 0), 254);
+	tiny_close(&t);
+}
+
+/* Two that fit one by one but not together: the younger leaves, and comes back
+ * with what it has said. */
+static void who_must_leave_for_lack_of_room_says_the_same(void **state)
+{
+	struct tiny t;
+	static struct tiny_told alone[2], both[2];
+	(void)state;
+	tiny_open(&t, 256, 2, 64);
+	for (uint32_t i = 0; i < 2; i++) {
+		ask_text(&t, "", i, 90, 100, &alone[i]);
+		tiny_settle(&t);
+	}
+	tiny_close(&t);
+	tiny_open(&t, 256, 2, 64);
+	for (uint32_t i = 0; i < 2; i++)
+		ask_text(&t, "", i, 90, 100, &both[i]);
+	tiny_settle(&t);
+	for (int i = 0; i < 2; i++) {
+		assert_true(both[i].is_over && both[i].why == BATCH_LENGTH);
+		assert_int_equal(both[i].n, 100);
+		assert_memory_equal(both[i].ids, alone[i].ids,
+				    100 * sizeof *both[i].ids);
+		assert_memory_equal(both[i].leads, alone[i].leads,
+				    100 * sizeof *both[i].leads);
+	}
+	tiny_close(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_cancel_in_the_queue_costs_no_batch),
+		cmocka_unit_test(a_cancel_in_a_prompt_ends_it_with_the_batch),
+		cmocka_unit_test(a_cancel_in_an_answer_ends_it_with_the_batch),
+		cmocka_unit_test(what_was_computed_before_a_cancel_is_kept),
+		cmocka_unit_test(another_waits_for_one_of_a_hundred),
+		cmocka_unit_test(
+			a_caller_with_no_place_comes_before_one_with_some),
+		cmocka_unit_test(
+			a_short_prompt_is_done_while_a_long_one_goes_on),
+		cmocka_unit_test(
+			a_full_context_ends_with_length_and_shifts_nothing),
+		cmocka_unit_test(who_must_leave_for_lack_of_room_says_the_same),
+	};
+	return cmocka_run_group_tests(tests, tiny_load, tiny_unload);
+}
