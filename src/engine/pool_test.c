@@ -1,4 +1,5 @@
 #include "engine/pool.h"
+#include "io/brake.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@ struct fixture {
 	uv_loop_t loop;
 	struct engine base;
 	struct pool *pool;
+	struct brake *brake; /* that opens only when all leases are over */
 	const struct pool_model *next; /* what acquire() asks the pool for */
 	size_t loads, failures;
 };
@@ -75,10 +77,13 @@ static void on_load_failed(void *ctx, const char *name, const struct err *e)
 static int setup(void **state)
 {
 	struct fixture *f = xcalloc(1, sizeof *f);
+	const uint64_t day_ms = 86400000;
+	f->brake = brake_new(day_ms, 1);
 	struct pool_config c = {
 		.run_dir = "/tmp",
 		.budget_bytes = 100,
 		.keep_alive_ms = -1,
+		.brake = f->brake,
 		.fns = { .on_loaded = on_loaded,
 			 .on_load_failed = on_load_failed },
 		.ctx = f,
@@ -93,6 +98,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
+	assert_false(brake_facts(f->brake).is_closed);
+	brake_free(f->brake);
 	pool_free(f->pool);
 	uv_run(&f->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&f->loop), 0);
@@ -162,6 +169,32 @@ static void one_load_serves_all_who_ask(void **state)
 	assert_int_equal(late.outcome, 0);
 	engine_release(&late.lease);
 	engine_release(&late.lease);
+}
+
+static bool is_braked(const struct fixture *f)
+{
+	return brake_facts(f->brake).is_closed;
+}
+
+/* That all other ways to end a lease release the brake, teardown() sees. */
+static void bulk_work_is_held_from_asking_to_the_last_release(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a = { 0 }, b = { 0 };
+	char *argv[5];
+	struct pool_model m = model("a", ALIVE, 50, argv);
+	assert_false(is_braked(f));
+	ask(f, &a, &m);
+	assert_int_equal(a.outcome, ENGINE_WAIT);
+	assert_true(is_braked(f));
+	wait_for(f, &a.outcome);
+	ask(f, &b, &m);
+	assert_int_equal(b.outcome, 0);
+	engine_release(&a.lease);
+	engine_release(&a.lease);
+	assert_true(is_braked(f));
+	engine_release(&b.lease);
+	assert_false(is_braked(f));
 }
 
 static void a_load_goes_on_when_its_asker_leaves(void **state)
@@ -356,6 +389,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(one_load_serves_all_who_ask),
+		TEST(bulk_work_is_held_from_asking_to_the_last_release),
 		TEST(a_load_goes_on_when_its_asker_leaves),
 		TEST(a_failed_load_fails_all_and_the_next_tries_again),
 		TEST(the_least_recently_used_idle_model_makes_room),
