@@ -172,6 +172,20 @@ static int check_mode(const struct catalog_model *m, enum engine_mode mode,
 	return 0;
 }
 
+/* Who may not use an adapter's model may not use it for another one. */
+static int check_adapters(struct setting *s, const struct catalog_model *base,
+			  const struct tuning *t, struct err *e)
+{
+	for (size_t i = 0; i < t->n_adapters; i++) {
+		const struct adapters_flag *f = &t->adapters[i];
+		const struct catalog_model *m;
+		if (allowed_find(s->api, s->x, str_of(f->model), &m, e) ||
+		    adapters_check(f, base, m, e))
+			return -1;
+	}
+	return 0;
+}
+
 /* Makes these the model's settings. Gives 1 if they are so already. */
 static int apply(struct setting *s, const struct catalog_model *m,
 		 enum engine_mode mode, struct tuning *t, struct err *e)
@@ -180,7 +194,7 @@ static int apply(struct setting *s, const struct catalog_model *m,
 	struct api *api = s->api;
 	const struct tuning *was =
 		tunings_find(api->tunings, digest_text(&m->id, id), mode);
-	if (check_mode(m, mode, e))
+	if (check_mode(m, mode, e) || check_adapters(s, m, t, e))
 		return -1;
 	if (was && tuning_same(was, t))
 		return 1;

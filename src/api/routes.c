@@ -31,6 +31,7 @@ static const struct route rows[] = {
 	ROUTE(INSPECT, GET,    "/engines/slots",          infer_look),
 	ROUTE(INSPECT, GET,    "/engines/{engine}/slots", infer_look_engine),
 	ROUTE(INSPECT, GET,    "/slots",                  infer_look),
+	OPENAI(GET,  "/lora-adapters",       infer_look, infer_look_engine),
 	OPENAI(GET,  "/v1/models",           openai_models, openai_engine_models),
 	OPENAI(GET,  "/v1/models/{name...}", openai_model,  openai_engine_model),
 

@@ -24,6 +24,7 @@ struct llama {
 	struct pool *pool; /* owned */
 	char *program;	   /* owned */
 	const struct tunings *tunings;
+	struct catalog *catalog;
 	uint64_t budget_bytes;
 	bool no_sandbox;
 };
@@ -147,31 +148,76 @@ static void add_arg(char **argv, size_t *n, const char *option,
 	argv[(*n)++] = (char *)value;
 }
 
+/* What a process is started with. */
+struct plan {
+	const struct catalog_model *model;
+	const struct tuning *tuning; /* or NULL */
+	enum engine_mode mode;
+	const char *label;
+	uint64_t context;
+	uint64_t bytes;	       /* of files beside the model's */
+	const char **adapters; /* options with their values */
+	size_t n_adapters;
+};
+
 /* The worker's command line; the array is the caller's, not its strings. */
-static char **make_argv(const struct llama *l, const struct catalog_model *m,
-			const char *label, const char *context,
-			const struct tuning *t, enum engine_mode mode)
+static char **make_argv(const struct llama *l, const struct plan *p,
+			const char *context)
 {
-	char **argv = xcalloc(2 * m->n_weights + (t ? t->n_args : 0) + 12,
+	const struct catalog_model *m = p->model;
+	const struct tuning *t = p->tuning;
+	char **argv = xcalloc(2 * (m->n_weights + p->n_adapters) +
+				      (t ? t->n_args : 0) + 12,
 			      sizeof *argv);
 	size_t n = 0;
 	const char *pooling = t ? t->pooling : NULL;
 	argv[n++] = l->program;
 	for (size_t i = 0; i < m->n_weights; i++)
 		add_arg(argv, &n, "--model", m->weights[i]);
-	add_arg(argv, &n, "--alias", label);
+	add_arg(argv, &n, "--alias", p->label);
 	add_arg(argv, &n, "--ctx-size", context);
 	if (m->chat_template)
 		add_arg(argv, &n, "--chat-template-file", m->chat_template);
-	if (mode == ENGINE_EMBEDDING && !m->is_embedding && !pooling)
+	if (p->mode == ENGINE_EMBEDDING && !m->is_embedding && !pooling)
 		pooling = "mean";
 	if (pooling)
 		add_arg(argv, &n, "--pooling", pooling);
 	if (l->no_sandbox)
 		add_arg(argv, &n, "--sandbox", "off");
+	for (size_t i = 0; i < p->n_adapters; i++)
+		add_arg(argv, &n, p->adapters[2 * i], p->adapters[2 * i + 1]);
 	for (size_t i = 0; t && i < t->n_args; i++)
 		argv[n++] = t->args[i];
 	return argv;
+}
+
+/* What does not fit 64 bits fits no budget either. */
+static uint64_t memory_of(const struct plan *p, const struct shape *shape)
+{
+	uint64_t n;
+	if (__builtin_mul_overflow(p->context, shape->bytes_per_token, &n) ||
+	    __builtin_add_overflow(n, p->model->weight_bytes, &n) ||
+	    __builtin_add_overflow(n, p->bytes, &n) || n > UINT64_MAX / 2)
+		n = UINT64_MAX / 2;
+	return n + WORKER_BYTES;
+}
+
+static int start(struct llama *l, struct plan *p, struct arena *a,
+		 struct pool_model *want, struct engine_lease *lease,
+		 struct err *e)
+{
+	const struct tuning *t = p->tuning;
+	struct shape shape = shape_of(p->model);
+	p->context = context_of(l, p->model, &shape, t);
+	p->n_adapters = t ? t->n_adapters : 0;
+	if (adapters_find(l->catalog, t ? t->adapters : NULL, p->n_adapters,
+			  a, &p->adapters, &p->bytes, e))
+		return -1;
+	auto_free char *context = xasprintf("%" PRIu64, p->context);
+	auto_free char **argv = make_argv(l, p, context);
+	want->argv = argv;
+	want->bytes = memory_of(p, &shape);
+	return pool_acquire(l->pool, want, lease, e);
 }
 
 static int acquire(struct engine *en, struct str name,
@@ -181,28 +227,20 @@ static int acquire(struct engine *en, struct str name,
 	struct llama *l = of(en);
 	char id[DIGEST_TEXT_BYTES];
 	auto_free char *label = str_dup(name);
-	digest_text(&m->id, id);
-	enum engine_mode mode = lease->mode;
-	const struct tuning *t = engine_llama_tuning(l->tunings, m, &mode);
-	struct pool_model want = { .id = id, .label = label, .mode = mode };
-	if (t && t->has_keep_alive)
-		want.keep_alive_ms = &t->keep_alive_ms;
-	if (pool_has(l->pool, id, mode))
+	struct plan p = { .model = m, .mode = lease->mode, .label = label };
+	p.tuning = engine_llama_tuning(l->tunings, m, &p.mode);
+	struct pool_model want = { .id = digest_text(&m->id, id),
+				   .label = label,
+				   .mode = p.mode };
+	if (p.tuning && p.tuning->has_keep_alive)
+		want.keep_alive_ms = &p.tuning->keep_alive_ms;
+	if (pool_has(l->pool, id, p.mode))
 		return pool_acquire(l->pool, &want, lease, e);
-
-	struct shape shape = shape_of(m);
-	uint64_t context = context_of(l, m, &shape, t);
-	auto_free char *context_text = xasprintf("%" PRIu64, context);
-	auto_free char **argv = make_argv(l, m, label, context_text, t, mode);
-	want.argv = argv;
-	/* What does not fit 64 bits fits no budget either. */
-	if (__builtin_mul_overflow(context, shape.bytes_per_token,
-				   &want.bytes) ||
-	    __builtin_add_overflow(want.bytes, m->weight_bytes, &want.bytes) ||
-	    want.bytes > UINT64_MAX / 2)
-		want.bytes = UINT64_MAX / 2;
-	want.bytes += WORKER_BYTES;
-	return pool_acquire(l->pool, &want, lease, e);
+	struct arena a;
+	arena_init(&a);
+	int got = start(l, &p, &a, &want, lease, e);
+	arena_fini(&a);
+	return got;
 }
 
 static void release(struct engine *en, struct engine_lease *lease)
@@ -266,6 +304,7 @@ struct engine *engine_llama_new(struct uv_loop_s *loop,
 	l->pool = pool_new(loop, &pool);
 	l->program = xstrdup(c->program);
 	l->tunings = c->tunings;
+	l->catalog = c->catalog;
 	l->no_sandbox = c->no_sandbox;
 	l->budget_bytes = c->pool.budget_bytes;
 	return &l->base;

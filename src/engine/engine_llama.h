@@ -11,6 +11,7 @@ struct engine_llama_config {
 	const char *program; /* modeld-llama; copied */
 	struct pool_config pool;
 	const struct tunings *tunings; /* of the models; borrowed */
+	struct catalog *catalog;       /* their adapters' too; borrowed */
 	bool no_sandbox;	       /* engines are not shut in */
 };
 

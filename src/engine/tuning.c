@@ -21,6 +21,9 @@ enum tuning_special {
 	TUNING_POOLING,
 	TUNING_EMBEDDINGS,
 	TUNING_RERANKING,
+	TUNING_LORA,
+	TUNING_LORA_SCALED,
+	TUNING_LORA_UNUSED, /* unless a request asks for it */
 };
 
 struct flag {
@@ -52,6 +55,7 @@ struct reading {
 	json_t *defaults; /* for requests */
 	bool has_mode;
 	enum engine_mode mode;
+	bool leaves_adapters;
 };
 
 static void add_arg(struct tuning *t, const char *text)
@@ -126,6 +130,31 @@ static int read_context(struct tuning *t, const struct flag *f,
 	return 0;
 }
 
+static int add_adapter(struct tuning *t, const char *value, bool has_scale,
+		       struct err *e)
+{
+	struct adapters_flag f = { 0 };
+	if (t->n_adapters == LIMIT_LORA_ADAPTERS)
+		return err_field(e, "runtime-flags", "more than %d adapters",
+				 LIMIT_LORA_ADAPTERS);
+	if (adapters_parse(value ? value : "", has_scale, &f, e))
+		return -1;
+	for (size_t i = 0; i < t->n_adapters; i++) {
+		if (strcmp(t->adapters[i].name, f.name) != 0)
+			continue;
+		err_field(e, "runtime-flags",
+			  "two adapters are called '%s': name them, as "
+			  "NAME=MODEL",
+			  f.name);
+		adapters_fini(&f);
+		return -1;
+	}
+	t->adapters = xrealloc(t->adapters,
+			       (t->n_adapters + 1) * sizeof *t->adapters);
+	t->adapters[t->n_adapters++] = f;
+	return 0;
+}
+
 static int set_special(struct reading *r, const struct flag *f,
 		       const char *value, struct err *e)
 {
@@ -141,6 +170,13 @@ static int set_special(struct reading *r, const struct flag *f,
 		return 0;
 	case TUNING_RERANKING:
 		set_mode(r, ENGINE_RERANKING);
+		return 0;
+	case TUNING_LORA:
+	case TUNING_LORA_SCALED:
+		return add_adapter(r->t, value,
+				   f->special == TUNING_LORA_SCALED, e);
+	case TUNING_LORA_UNUSED:
+		r->leaves_adapters = true;
 		return 0;
 	}
 	return 0;
@@ -206,7 +242,15 @@ static bool takes_value(const struct flag *f)
 	return f->kind != TUNING_SWITCH && f->kind != TUNING_QUIET &&
 	       !(f->kind == TUNING_SPECIAL &&
 		 (f->special == TUNING_EMBEDDINGS ||
-		  f->special == TUNING_RERANKING));
+		  f->special == TUNING_RERANKING ||
+		  f->special == TUNING_LORA_UNUSED));
+}
+
+/* A name of the store may have a '/'. */
+static bool takes_model(const struct flag *f)
+{
+	return f->kind == TUNING_SPECIAL && (f->special == TUNING_LORA ||
+					     f->special == TUNING_LORA_SCALED);
 }
 
 /* ---- all of them ---- */
@@ -242,10 +286,12 @@ static int read_flags(struct reading *r, struct err *e)
 				STR_ARG(str_head(word, 100)));
 		if (!value && takes_value(f) && i + 1 < n)
 			value = json_string_value(json_array_get(r->list, ++i));
-		if ((value && check_element(value, e)) ||
+		if ((value && !takes_model(f) && check_element(value, e)) ||
 		    set_flag(r, f, value, e))
 			return -1;
 	}
+	for (size_t i = 0; r->leaves_adapters && i < r->t->n_adapters; i++)
+		r->t->adapters[i].scale = 0;
 	return 0;
 }
 
@@ -402,6 +448,9 @@ void tuning_fini(struct tuning *t)
 	for (size_t i = 0; i < t->n_args; i++)
 		free(t->args[i]);
 	free(t->args);
+	for (size_t i = 0; i < t->n_adapters; i++)
+		adapters_fini(&t->adapters[i]);
+	free(t->adapters);
 	*t = (struct tuning){ 0 };
 }
 

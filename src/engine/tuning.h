@@ -2,9 +2,11 @@
  * how long it stays, as POST /engines/_configure takes it.
  *
  * Runtime flags are llama-server's, and only those of tuning_flags.h: nothing
- * that a client sends names a file, an address or a program. Pure. */
+ * that a client sends names a file, an address or a program (adapters are named
+ * by their place in the store). Pure. */
 #pragma once
 #include "base/json.h"
+#include "engine/adapters.h"
 #include "engine/engine.h"
 
 #define TUNING_CONTEXT_TRAINED (-1)
@@ -18,6 +20,8 @@ struct tuning {
 	/* Options of modeld-llama, with their values; owned, NULL-ended. */
 	char **args;
 	size_t n_args;
+	struct adapters_flag *adapters; /* owned */
+	size_t n_adapters;
 };
 
 enum tuning_outcome { TUNING_NO_MODE = 1 };

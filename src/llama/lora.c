@@ -141,29 +141,22 @@ int lora_add(struct lora *l, const char *text, bool has_scale, struct err *e)
 
 /* ---- files ---- */
 
-static const char *find_pair(const struct gguf_file *g, const char *key)
-{
-	for (size_t i = 0; i < g->n_pairs; i++)
-		if (strcmp(g->pairs[i].key, key) == 0)
-			return g->pairs[i].value;
-	return "";
-}
-
 static int check_kind(const struct gguf_file *g, const struct weights *w,
 		      struct err *e)
 {
 	char arch[64] = "";
-	const char *kind = find_pair(g, "adapter.type");
+	const char *type = gguf_find(g, "general.type");
+	const char *kind = gguf_find(g, "adapter.type");
 	llama_model_meta_val_str(weights_model(w), "general.architecture", arch,
 				 sizeof arch);
-	if (strcmp(find_pair(g, "general.type"), "adapter") != 0)
+	if (!type || strcmp(type, "adapter") != 0)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "this is a model and not an adapter");
-	if (strcmp(kind, "lora") != 0)
+	if (!kind || strcmp(kind, "lora") != 0)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "this adapter is of the kind '%.40s', and "
 			       "only 'lora' is known",
-			       kind);
+			       kind ? kind : "");
 	if (strcmp(g->architecture, arch) != 0)
 		return err_set(e, ERR_UNSUPPORTED,
 			       "it is for models of the architecture '%.60s', "

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "llama/panel_weights.h"
 #include "model/gguf.h"
 
 #include <dlfcn.h>
@@ -117,6 +118,7 @@ int weights_init(struct err *e)
 		return err_set(e, ERR_SYSTEM,
 			       "llama.cpp's CPU backend is missing: the files "
 			       "libggml-cpu-*.so belong beside libllama");
+	panel_weights_register();
 	llama_backend_init();
 	return 0;
 }
@@ -193,6 +195,11 @@ static int check_file(struct weights *w, const char *path, struct err *e)
 		return err_set(e, code, "open %s: %s", path, strerror(errno));
 	}
 	if (gguf_read(fd, &g, e) == 0) {
+		const char *type = gguf_find(g, "general.type");
+		if (type && strcmp(type, "adapter") == 0)
+			return err_set(e, ERR_UNSUPPORTED,
+				       "this is an adapter and no model: give "
+				       "it to its model with --lora");
 		w->has_positions |= g->has_positions;
 		return 0;
 	}

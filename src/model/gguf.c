@@ -71,7 +71,7 @@ static int take_pairs(struct header *h, uint64_t n)
 	return 0;
 }
 
-static const char *find(const struct gguf_file *g, const char *key)
+const char *gguf_find(const struct gguf_file *g, const char *key)
 {
 	struct model_config_pair want = { key, NULL };
 	const struct model_config_pair *hit =
@@ -84,7 +84,7 @@ static const char *find(const struct gguf_file *g, const char *key)
 static bool find_number(const struct gguf_file *g, const char *key,
 			uint64_t *out)
 {
-	const char *text = find(g, key);
+	const char *text = gguf_find(g, key);
 	return text && str_to_u64(str_of(text), out);
 }
 
@@ -213,7 +213,7 @@ static int interpret(struct header *h)
 {
 	struct gguf_file *g = h->out;
 	uint64_t n;
-	const char *architecture = find(g, "general.architecture");
+	const char *architecture = gguf_find(g, "general.architecture");
 	g->architecture = architecture ? architecture : "llama";
 	g->quantization = gguf_types_file(
 		find_number(g, "general.file_type", &n) ? n : UINT64_MAX);

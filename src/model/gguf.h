@@ -33,6 +33,8 @@ struct gguf_file {
 must_use int gguf_read(int fd, struct gguf_file **out, struct err *e);
 void gguf_file_free(struct gguf_file *g);
 BASE_AUTO(gguf_file);
+/* Of the metadata, by key; NULL: it is not there, or not kept. */
+const char *gguf_find(const struct gguf_file *g, const char *key);
 
 #define GGUF_TEXT_BYTES 32
 /* "134.52M", "7B", "183"; base 1000. */

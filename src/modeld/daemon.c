@@ -141,6 +141,7 @@ static void add_llama(struct daemon *d)
 			.ctx = d,
 		},
 		.tunings = d->api.tunings,
+		.catalog = d->api.catalog,
 		.no_sandbox = !d->options->sandbox,
 	};
 	if (!c.pool.budget_bytes)
