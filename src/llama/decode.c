@@ -6,11 +6,13 @@
  * thing. Each batch takes first the running answers (one token each) and then
  * prompts, as much as keeps the answers' pace; fair.c says whose. */
 #include "llama/batch_priv.h"
+#include "llama/draft.h"
 #include "llama/lora_turn.h"
 #include "llama/prefix.h"
 #include "llama/weights.h"
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "io/timer.h"
 
 /* While answers run, prompts may make a step this much longer: less would make
@@ -37,6 +39,10 @@ static void leave_slot(struct batch_task *t)
 static void end(struct batch_task *t, enum batch_end why)
 {
 	leave_slot(t);
+	if (t->times.n_drafted)
+		log_debug("answer made tokens=%zu drafted=%zu accepted=%zu",
+			  t->times.n_made, t->times.n_drafted,
+			  t->times.n_accepted);
 	batch_tell_end(t, why);
 }
 
@@ -62,6 +68,7 @@ static void start(struct batch *b, struct batch_task *t, struct slot *s)
 	s->task = t;
 	t->slot = s;
 	lora_turn_enter(b, s);
+	draft_enter(b, s);
 	if (t->times.began_ns)
 		return; /* it had to leave, and is back */
 	t->times.began_ns = timer_now_ns();
@@ -136,7 +143,7 @@ static size_t prompt_room(const struct batch *b, size_t n_answers)
 static void put_prompts(struct batch *b, size_t n_answers)
 {
 	struct batch_task *prompts[LIMIT_SLOTS];
-	size_t lacks[LIMIT_SLOTS], gets[LIMIT_SLOTS], n = 0;
+	size_t lacks[LIMIT_SLOTS] = { 0 }, gets[LIMIT_SLOTS], n = 0;
 	/* Each has a slot, so one row at least is left for who has none. */
 	size_t rows = (size_t)b->max_rows - n_answers;
 	list_each (it, &b->active) {
@@ -165,6 +172,7 @@ static void plan(struct batch *b)
 		if (is_in(b, task_of(it)) && missing(task_of(it)) == 1)
 			put(b, task_of(it), 1);
 	put_prompts(b, (size_t)b->batch.n_tokens);
+	draft_put(b);
 }
 
 static bool is_ender(const struct batch *b, int32_t token)
@@ -208,17 +216,21 @@ static void tell_prompt(struct batch_task *t, size_t from, int32_t first_row)
 	}
 }
 
-static void sample(struct batch *b, struct batch_task *t, int32_t row)
+/* The next token, from that row. True: it is the one that was guessed, and the
+ * task goes on. */
+static bool sample(struct batch *b, struct batch_task *t, int32_t row,
+		   int32_t guess)
 {
 	struct batch_token token = { .at_ns = timer_now_ns() };
 	if (!t->times.n_made)
 		t->times.prompt_done_ns = t->times.last_ns = token.at_ns;
 	if (t->ask.max_tokens == 0) {
 		end(t, BATCH_LENGTH);
-		return;
+		return false;
 	}
 	token.id = sample_next(t->ask.sample, b->ctx, row);
 	t->times.n_made++;
+	t->times.n_accepted += guess >= 0 && token.id == guess;
 	t->times.last_ns = token.at_ns;
 	if (token.id < 0) {
 		err_set(&t->err, ERR_ENGINE,
@@ -233,7 +245,25 @@ static void sample(struct batch *b, struct batch_task *t, int32_t row)
 		if ((int64_t)t->times.n_made == t->ask.max_tokens ||
 		    t->ask.tokens.n >= (size_t)b->facts.context)
 			end(t, BATCH_LENGTH);
+		else
+			return guess >= 0 && token.id == guess;
 	}
+	return false;
+}
+
+/* Drafted tokens stand as far as they are what is sampled anyway; each then has
+ * its cell, and its row for the next. */
+static void answer(struct batch *b, struct batch_task *t, int32_t row)
+{
+	struct slot *s = t->slot;
+	size_t n = 0;
+	int32_t guess = draft_token(b, s, n);
+	while (sample(b, t, row, guess)) {
+		tokens_push(&s->cells, guess);
+		row = draft_row(b, s, n++);
+		guess = draft_token(b, s, n);
+	}
+	draft_settle(b, s, n);
 }
 
 /* The batch is computed: its tokens are cells now. */
@@ -257,7 +287,7 @@ static void harvest(struct batch *b)
 		}
 		prefix_computed(b, t);
 		if (row >= 0)
-			sample(b, t, row);
+			answer(b, t, row);
 	}
 }
 
@@ -313,18 +343,21 @@ bool decode_step(struct batch *b)
 	lora_turn_choose(b);
 	plan(b);
 	if (!b->batch.n_tokens)
-		return false;
-	size_t n_answers = 0;
+		return draft_measure_idle(b);
+	size_t n_answers = draft_count(b);
 	for (int i = 0; i < b->facts.slots; i++)
 		n_answers += b->slots[i].n_new == 1;
 	uint64_t start = timer_now_ns();
 	int rc = batch_compute(b);
 	if (rc == 1) {
-		make_room(b);
+		if (!draft_had_no_room(b))
+			make_room(b);
 	} else if (rc) {
 		fail_all(b, rc);
 	} else {
-		measure(b, timer_now_ns() - start, n_answers);
+		uint64_t took = timer_now_ns() - start;
+		measure(b, took, n_answers);
+		draft_computed(b, (double)took);
 		harvest(b);
 	}
 	return true;
