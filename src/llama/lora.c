@@ -243,7 +243,7 @@ static int read_one(const struct lora *l, const json_t *j,
 		    struct lora_scales *out, bool *has, struct err *e)
 {
 	struct params p;
-	size_t id;
+	size_t id = 0;
 	if (!json_is_object(j))
 		return err_set(e, ERR_INVALID, "must be an object");
 	if (params_parse(j, PARAMS_LORA, &p, e) || find_asked(l, &p, &id, e))
