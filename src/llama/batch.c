@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "io/timer.h"
 #include "llama/batch_priv.h"
+#include "llama/draft.h"
+#include "llama/projector.h"
 #include "llama/sizing.h"
 #include "llama/weights.h"
 
@@ -53,6 +55,20 @@ static uint64_t cpu_ns(void)
 }
 
 int batch_compute(struct batch *b)
+/* Drafts change a batch's size all the time: counted is what it would have
+ * taken without them. */
+static void set_pace(struct batch *b, uint64_t wall_ns, uint64_t ns)
+{
+	int size = b->batch.n_tokens - (int)draft_count(b), was = b->pace.now;
+	double part = draft_plain_part(b);
+	if (pace_step(&b->pace, size, (uint64_t)((double)wall_ns * part),
+		      (uint64_t)((double)ns * part), timer_now_ns()) == was)
+		return;
+	log_debug("threads changed from=%d to=%d", was, b->pace.now);
+	llama_set_n_threads(b->ctx, b->pace.now, b->pace.now);
+	draft_set_threads(b, b->pace.now);
+}
+
 {
 	lora_apply(b->lora, b->ctx, &b->turn.lora);
 	uint64_t wall = timer_now_ns(), cpu = cpu_ns();
@@ -60,13 +76,8 @@ int batch_compute(struct batch *b)
 	if (rc)
 		return rc;
 	llama_synchronize(b->ctx);
-	uint64_t now = timer_now_ns();
-	int was = b->pace.now;
-	if (b->is_paced && pace_step(&b->pace, b->batch.n_tokens, now - wall,
-				     cpu_ns() - cpu, now) != was) {
-		log_debug("threads changed from=%d to=%d", was, b->pace.now);
-		llama_set_n_threads(b->ctx, b->pace.now, b->pace.now);
-	}
+	if (b->is_paced)
+		set_pace(b, timer_now_ns() - wall, cpu_ns() - cpu);
 	return 0;
 }
 
@@ -374,6 +385,8 @@ int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 	keep_init(&b->keep, b->facts.is_embedding ? 0 : o->cache_bytes);
 	uv_async_t *bell = xcalloc(1, sizeof *bell);
 	int rc = uv_async_init(loop, bell, on_bell);
+	if (draft_open(b, o->draft, e))
+		return -1;
 	if (rc) {
 		free(bell);
 		return err_set(e, ERR_SYSTEM, "uv_async_init: %s",
@@ -447,6 +460,7 @@ void batch_free(struct batch *b)
 	if (b->ctx)
 		llama_free(b->ctx);
 	sizing_free_threads(b->pool);
+	draft_close(b);
 	pthread_mutex_destroy(&b->mutex);
 	pthread_cond_destroy(&b->cond);
 	free(b);

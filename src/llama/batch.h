@@ -16,6 +16,7 @@
 struct batch;
 struct batch_task;
 struct uv_loop_s;
+struct draft_options;
 struct weights;
 
 struct batch_options {
@@ -29,6 +30,7 @@ struct batch_options {
 	size_t cache_bytes; /* of states in host memory, at most; 0: none */
 };
 
+	const struct draft_options *draft; /* NULL: nothing is drafted */
 /* What came of them. */
 struct batch_facts {
 	int context;
@@ -113,6 +115,8 @@ struct batch_times {
 	uint64_t prompt_done_ns; /* 0 before that */
 	uint64_t last_ns;	 /* when the last token was sampled */
 };
+	size_t n_drafted;  /* tokens computed ahead; of them, taken */
+	size_t n_accepted;
 struct batch_times batch_times(const struct batch_task *t);
 
 /* Tasks that were started and have not ended; those that have a place. */

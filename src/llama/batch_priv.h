@@ -140,6 +140,7 @@ struct batch {
 	struct lora_turn turn;
 };
 
+	struct draft *draft; /* NULL: nothing is drafted */
 /* ---- batch.c, on the compute thread ---- */
 void batch_tell_token(struct batch_task *t, const struct batch_token *token,
 		      const struct sample_prob *top);

@@ -74,6 +74,8 @@ static struct batch_times totals(const struct generate *g)
 	for (size_t i = 0; i < g->n_choices; i++) {
 		const struct batch_times *t = &g->choices[i].times;
 		sum.n_made += t->n_made;
+		sum.n_drafted += t->n_drafted;
+		sum.n_accepted += t->n_accepted;
 		if (i % n == 0) {
 			sum.n_prompt += g->prompts[i / n].tokens.n;
 			sum.n_cached += t->n_cached;
@@ -110,10 +112,14 @@ static void put_timings(struct writer *w, const struct batch_times *t)
 		   ",\"timings\":{\"cache_n\":%zu,\"prompt_n\":%zu,"
 		   "\"prompt_ms\":%.3f,\"prompt_per_second\":%.3f,"
 		   "\"predicted_n\":%zu,\"predicted_ms\":%.3f,"
-		   "\"predicted_per_second\":%.3f}",
+		   "\"predicted_per_second\":%.3f",
 		   t->n_cached, computed, prompt_ms,
 		   per_second(computed, prompt_ms), t->n_made, made_ms,
 		   per_second(t->n_made, made_ms));
+	if (t->n_drafted)
+		writer_put(w, ",\"draft_n\":%zu,\"draft_n_accepted\":%zu",
+			   t->n_drafted, t->n_accepted);
+	writer_raw(w, STR("}"));
 }
 
 static void put_probs(struct generate *g, struct writer *w, struct choice *c)

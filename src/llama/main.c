@@ -5,6 +5,7 @@
 #include "llama/bounds.h"
 #include "llama/common_shim.h"
 #include "llama/cores.h"
+#include "llama/draft.h"
 #include "llama/events.h"
 #include "llama/lora.h"
 #include "llama/params.h"
@@ -23,8 +24,8 @@
 /* ---- options ---- */
 
 /* OPT(member, "name", "VALUE", kind, "what it does"): kinds are COUNT (a whole
- * number, NUMBER_MOST at most), WORD, POOLING, SWITCH, LEVEL, and FILES, LORA
- * and SCALED, which may be given several times. */
+ * number, NUMBER_MOST at most), PART (0 to 1), WORD, POOLING, SWITCH, LEVEL,
+ * SOURCES, and FILES, LORA and SCALED, which may be given several times. */
 #define NUMBER_MOST 100000000
 #define OPTIONS                                                               \
 	OPT(models, "model", "PATH", FILES,                                   \
@@ -51,6 +52,18 @@
 	    "an adapter for the model (its name: the file's)")                \
 	OPT(lora, "lora-scaled", "[NAME=]PATH:SCALE", SCALED,                 \
 	    "the same, used so much by requests that do not say (1)")         \
+	OPT(drafts, "model-draft", "PATH", FILES,                             \
+	    "a smaller model that drafts for it; once for each shard")        \
+	OPT(spec, "spec-type", "none|ngram-simple|draft-simple", SOURCES,     \
+	    "where drafts come from, with commas (all that there are)")       \
+	OPT(draft.most, "spec-draft-n-max", "N", COUNT,                       \
+	    "tokens of a draft (16, at most that)")                           \
+	OPT(draft.least, "spec-draft-n-min", "N", COUNT,                      \
+	    "a shorter draft of the draft model is none (0)")                 \
+	OPT(draft.p_min, "spec-draft-p-min", "P", PART,                       \
+	    "where the draft model is less sure, its draft ends (0)")         \
+	OPT(draft.is_adaptive, "spec-adaptive", "on|off", SWITCH,             \
+	    "drafts only where they make answers faster (on)")                \
 	OPT(pooling, "pooling", "none|mean|cls|last|rank", POOLING,           \
 	    "make embeddings, pooled so, or a ranking (by model)")            \
 	OPT(sandbox, "sandbox", "on|off", SWITCH,                             \
@@ -60,9 +73,30 @@
 	OPT(level, "log-level", "error|warn|info|debug", LEVEL,               \
 	    "how much to log (info)")
 
+/* What llama.cpp's own programs call some of them, or called them. */
+static const char *const also[][2] = {
+	{ "-md", "model-draft" },
+	{ "--spec-draft-model", "model-draft" },
+	{ "--draft", "spec-draft-n-max" },
+	{ "--draft-n", "spec-draft-n-max" },
+	{ "--draft-max", "spec-draft-n-max" },
+	{ "--draft-min", "spec-draft-n-min" },
+	{ "--draft-n-min", "spec-draft-n-min" },
+	{ "--draft-p-min", "spec-draft-p-min" },
+};
+
+struct files {
+	const char **p; /* owned array of borrowed strings */
+	size_t n;
+};
+
+/* Where drafts may come from. */
+enum spec { SPEC_NGRAM = 1, SPEC_MODEL = 2 };
+
 struct options {
-	const char **models; /* owned array of borrowed strings */
-	size_t n_models;
+	struct files models, drafts;
+	unsigned spec;
+	struct draft_options draft;
 	struct lora *lora; /* owned */
 	const char *listen, *alias, *chat_template, *defaults;
 	int events_fd, context, slots, threads, batch, gpu_layers, pooling,
@@ -94,13 +128,58 @@ static int set_WORD(struct options *o, const char **to, const char *name,
 	return 0;
 }
 
-static int set_FILES(struct options *o, const char ***to, const char *name,
+static int set_FILES(struct options *o, struct files *to, const char *name,
 		     const char *value, struct err *e)
 {
+	(void)o;
 	(void)name;
 	(void)e;
-	*to = xrealloc(*to, (o->n_models + 1) * sizeof **to);
-	(*to)[o->n_models++] = value;
+	to->p = xrealloc(to->p, (to->n + 1) * sizeof *to->p);
+	to->p[to->n++] = value;
+	return 0;
+}
+
+static int set_PART(struct options *o, float *to, const char *name,
+		    const char *value, struct err *e)
+{
+	char *end = NULL;
+	(void)o;
+	*to = strtof(value, &end);
+	if (end != value && !*end && *to >= 0 && *to <= 1)
+		return 0;
+	return err_set(e, ERR_USAGE,
+		       "--%s takes a number from 0 to 1, not '%s'", name,
+		       value);
+}
+
+static int set_SOURCES(struct options *o, unsigned *to, const char *name,
+		       const char *value, struct err *e)
+{
+	static const struct {
+		const char *word;
+		unsigned source;
+	} words[] = { { "none", 0 },
+		      { "ngram-simple", SPEC_NGRAM },
+		      { "draft-simple", SPEC_MODEL } };
+	struct str rest = str_of(value);
+	(void)o;
+	*to = 0;
+	for (bool more = true; more;) {
+		ptrdiff_t comma = str_find(rest, ',');
+		more = comma >= 0;
+		struct str word = more ? str_head(rest, (size_t)comma) : rest;
+		size_t i = 0;
+		while (i < ARRAY_LEN(words) && !str_eq(word, words[i].word))
+			i++;
+		if (i == ARRAY_LEN(words))
+			return err_set(e, ERR_USAGE,
+				       "--%s takes none, ngram-simple and "
+				       "draft-simple, not '%.*s'",
+				       name, STR_ARG(word));
+		*to |= words[i].source;
+		if (more)
+			rest = str_tail(rest, (size_t)comma + 1);
+	}
 	return 0;
 }
 
@@ -175,6 +254,13 @@ static int next_option(char **argv, int *i, struct str *name,
 		       const char **value, struct err *e)
 {
 	struct str arg = str_of(argv[*i]);
+	for (size_t k = 0; k < ARRAY_LEN(also); k++) {
+		if (!str_eq(arg, also[k][0]))
+			continue;
+		*name = str_of(also[k][1]);
+		*value = argv[++*i];
+		return 0;
+	}
 	if (!str_starts(arg, "--"))
 		return err_set(e, ERR_USAGE,
 			       "'%s' is not an option: see --help", argv[*i]);
@@ -213,13 +299,19 @@ static int read_options(char **argv, struct options *o, struct err *e)
 			       "there is no option '--%.*s': see --help",
 			       STR_ARG(name));
 	}
-	if (!o->n_models)
+	if (!o->models.n)
 		return err_set(e, ERR_USAGE, "--model must be given");
 	if (!o->listen)
 		return err_set(e, ERR_USAGE, "--listen must be given");
 	if (o->slots > LIMIT_SLOTS)
 		return err_set(e, ERR_USAGE, "--parallel is %d at most",
 			       LIMIT_SLOTS);
+	if (!o->draft.most || o->draft.most > DRAFT_MOST)
+		return err_set(e, ERR_USAGE, "--spec-draft-n-max is 1 to %d",
+			       DRAFT_MOST);
+	o->draft.looks_up = o->spec & SPEC_NGRAM;
+	if (!(o->spec & SPEC_MODEL))
+		o->drafts.n = 0;
 	return 0;
 }
 
@@ -229,6 +321,7 @@ struct program {
 	struct options o;
 	struct events *events;	 /* owned */
 	struct weights *weights; /* owned */
+	struct weights *drafts;	 /* owned; of the draft model, or NULL */
 	char *alias;		 /* owned */
 	json_t *defaults;	 /* owned; NULL: none */
 	struct sandbox sandbox;
@@ -309,9 +402,14 @@ static int read_defaults(struct program *p, struct err *e)
 /* Whoever reads the model from here on can do nothing else. */
 static int shut_in(struct program *p, struct err *e)
 {
-	size_t n = p->o.n_models, n_lora = lora_count(p->o.lora);
-	auto_free const char **files = xcalloc(n + n_lora + 1, sizeof *files);
-	memcpy(files, p->o.models, n * sizeof *files);
+	size_t n = 0, n_lora = lora_count(p->o.lora);
+	auto_free const char **files =
+		xcalloc(p->o.models.n + p->o.drafts.n + n_lora + 1,
+			sizeof *files);
+	for (size_t i = 0; i < p->o.models.n; i++)
+		files[n++] = p->o.models.p[i];
+	for (size_t i = 0; i < p->o.drafts.n; i++)
+		files[n++] = p->o.drafts.p[i];
 	files[n++] = p->o.chat_template;
 	for (size_t i = 0; i < n_lora; i++)
 		files[n++] = lora_path(p->o.lora, i);
@@ -336,15 +434,35 @@ static size_t cache_bytes(const struct options *o)
 	return (size_t)MIN(share, (uint64_t)LIMIT_DEFAULT_CACHE_MIB << 20);
 }
 
+static void on_nothing(void *ctx, float fraction)
+{
+	(void)ctx;
+	(void)fraction;
+}
+
+static int load_drafts(struct program *p, struct err *e)
+{
+	struct weights_options w = { .paths = p->o.drafts.p,
+				     .n_paths = p->o.drafts.n,
+				     .gpu_layers = p->o.gpu_layers,
+				     .on_progress = on_nothing };
+	if (!w.n_paths)
+		return 0;
+	if (weights_load(&w, &p->drafts, e))
+		return err_wrap(e, "the draft model");
+	p->o.draft.model = p->drafts;
+	return 0;
+}
+
 static int load(struct program *p, struct err *e)
 {
 	struct serve *s = &p->serve;
-	struct weights_options w = { .paths = p->o.models,
-				     .n_paths = p->o.n_models,
+	struct weights_options w = { .paths = p->o.models.p,
+				     .n_paths = p->o.models.n,
 				     .gpu_layers = p->o.gpu_layers,
 				     .on_progress = on_progress,
 				     .ctx = p };
-	if (weights_load(&w, &p->weights, e) ||
+	if (weights_load(&w, &p->weights, e) || load_drafts(p, e) ||
 	    lora_load(p->o.lora, p->weights, e))
 		return -1;
 	struct batch_options b = { .weights = p->weights,
@@ -354,6 +472,7 @@ static int load(struct program *p, struct err *e)
 				   .threads = p->o.threads,
 				   .batch_tokens = p->o.batch,
 				   .pooling = p->o.pooling,
+				   .draft = &p->o.draft,
 				   .cache_bytes = cache_bytes(&p->o) };
 	s->weights = p->weights;
 	s->lora = p->o.lora;
@@ -430,7 +549,7 @@ static int start(struct program *p, struct err *e)
 	p->events = events_new(p->o.events_fd);
 	bounds_tell(p->o.events_fd);
 	p->alias = p->o.alias ? xstrdup(p->o.alias)
-			      : default_alias(p->o.models[0]);
+			      : default_alias(p->o.models.p[0]);
 	s->loop = &p->loop;
 	s->alias = p->alias;
 	s->started = time(NULL);
@@ -461,11 +580,13 @@ static void stop(struct program *p)
 	uv_loop_close(&p->loop);
 	common_shim_close(p->serve.templates);
 	weights_free(p->weights);
+	weights_free(p->drafts);
 	events_free(p->events);
 	free(p->alias);
 	json_decref(p->defaults);
 	lora_free(p->o.lora);
-	free(p->o.models);
+	free(p->o.models.p);
+	free(p->o.drafts.p);
 }
 
 static bool is_asked(char **argv, const char *word)
@@ -499,6 +620,9 @@ int main(int argc, char **argv)
 					   .pooling = -1,
 					   .cache_mib = -1,
 					   .sandbox = true,
+					   .spec = SPEC_NGRAM | SPEC_MODEL,
+					   .draft = { .is_adaptive = true,
+						      .most = DRAFT_MOST },
 					   .level = LOG_INFO } };
 	struct err e = { 0 };
 	(void)argc;
@@ -516,7 +640,8 @@ int main(int argc, char **argv)
 	if (read_options(argv, &p.o, &e)) {
 		fprintf(stderr, "modeld-llama: %s\n", e.msg);
 		lora_free(p.o.lora);
-		free(p.o.models);
+		free(p.o.models.p);
+		free(p.o.drafts.p);
 		return 2;
 	}
 	log_init("modeld-llama", p.o.level);
