@@ -28,7 +28,7 @@
 #define TINY_WIDTH (TINY_HEADS * TINY_HEAD)
 #define TINY_FEED 100
 #define TINY_LAYERS 2
-#define TINY_SHARP 150.0f /* of queries and keys */
+#define TINY_SHARP 2000.0f /* of queries and keys */
 #define TINY_MOST 2048	  /* tokens of an answer that are noted */
 
 /* ---- the file ---- */
@@ -256,7 +256,7 @@ static inline void tiny_ask(struct tiny *t, const char *owner,
 	snprintf(ask.owner.name, sizeof ask.owner.name, "%s", owner);
 	for (size_t i = 0; i < prompt->n; i++)
 		tokens_push(&ask.tokens, prompt->p[i]);
-	assert_int_equal(sample_new(tiny_weights, &spec, &ask.sample, &e), 0);
+	assert_int_equal(sample_new(t->b->weights, &spec, &ask.sample, &e), 0);
 	*told = (struct tiny_told){ 0 };
 	told->task = batch_start(t->b, &ask, &fns, told);
 }
