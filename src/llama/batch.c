@@ -54,7 +54,6 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-int batch_compute(struct batch *b)
 /* Drafts change a batch's size all the time: counted is what it would have
  * taken without them. */
 static void set_pace(struct batch *b, uint64_t wall_ns, uint64_t ns)
@@ -69,6 +68,7 @@ static void set_pace(struct batch *b, uint64_t wall_ns, uint64_t ns)
 	draft_set_threads(b, b->pace.now);
 }
 
+int batch_compute(struct batch *b)
 {
 	lora_apply(b->lora, b->ctx, &b->turn.lora);
 	uint64_t wall = timer_now_ns(), cpu = cpu_ns();
@@ -382,11 +382,11 @@ int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 	if (context_init(b, o, e))
 		return -1;
 	slots_init(b);
+	if (draft_open(b, o->draft, e))
+		return -1;
 	keep_init(&b->keep, b->facts.is_embedding ? 0 : o->cache_bytes);
 	uv_async_t *bell = xcalloc(1, sizeof *bell);
 	int rc = uv_async_init(loop, bell, on_bell);
-	if (draft_open(b, o->draft, e))
-		return -1;
 	if (rc) {
 		free(bell);
 		return err_set(e, ERR_SYSTEM, "uv_async_init: %s",
@@ -453,6 +453,7 @@ void batch_free(struct batch *b)
 		free(b->slots[i].shared);
 	}
 	keep_fini(&b->keep);
+	draft_close(b);
 	free(b->slots);
 	free(b->views);
 	if (b->max_tokens)
@@ -460,7 +461,6 @@ void batch_free(struct batch *b)
 	if (b->ctx)
 		llama_free(b->ctx);
 	sizing_free_threads(b->pool);
-	draft_close(b);
 	pthread_mutex_destroy(&b->mutex);
 	pthread_cond_destroy(&b->cond);
 	free(b);

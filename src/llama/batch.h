@@ -15,8 +15,8 @@
 
 struct batch;
 struct batch_task;
-struct uv_loop_s;
 struct draft_options;
+struct uv_loop_s;
 struct weights;
 
 struct batch_options {
@@ -28,9 +28,9 @@ struct batch_options {
 	int batch_tokens; /* 0: chosen */
 	int pooling;	  /* llama_pooling_type; -1: the model's */
 	size_t cache_bytes; /* of states in host memory, at most; 0: none */
+	const struct draft_options *draft; /* NULL: nothing is drafted */
 };
 
-	const struct draft_options *draft; /* NULL: nothing is drafted */
 /* What came of them. */
 struct batch_facts {
 	int context;
@@ -111,12 +111,12 @@ struct batch_times {
 	size_t n_prompt;
 	size_t n_cached;   /* of them, taken from the cache */
 	size_t n_made;	   /* tokens sampled, with the model's end token */
+	size_t n_drafted;  /* tokens computed ahead; of them, taken */
+	size_t n_accepted;
 	uint64_t began_ns; /* when its prompt was begun */
 	uint64_t prompt_done_ns; /* 0 before that */
 	uint64_t last_ns;	 /* when the last token was sampled */
 };
-	size_t n_drafted;  /* tokens computed ahead; of them, taken */
-	size_t n_accepted;
 struct batch_times batch_times(const struct batch_task *t);
 
 /* Tasks that were started and have not ended; those that have a place. */

@@ -138,9 +138,9 @@ struct batch {
 	uint64_t clock;	  /* counts uses, for slot.used */
 	double prompt_ns; /* measured: one prompt token, smoothed */
 	struct lora_turn turn;
+	struct draft *draft; /* NULL: nothing is drafted */
 };
 
-	struct draft *draft; /* NULL: nothing is drafted */
 /* ---- batch.c, on the compute thread ---- */
 void batch_tell_token(struct batch_task *t, const struct batch_token *token,
 		      const struct sample_prob *top);
