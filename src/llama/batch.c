@@ -8,7 +8,6 @@
 #include "io/timer.h"
 #include "llama/batch_priv.h"
 #include "llama/draft.h"
-#include "llama/projector.h"
 #include "llama/sizing.h"
 #include "llama/weights.h"
 
