@@ -89,7 +89,7 @@ static void what_names_files_or_hosts_is_refused(void **state)
 	static const char *const rows[][2] = {
 		{ "--log-file x", "\"--log-file\" is not allowed" },
 		{ "--model x", "\"--model\" is not allowed" },
-		{ "--lora=x", "\"--lora\" is not allowed" },
+		{ "--control-vector x", "is not allowed" },
 		{ "--host 0.0.0.0", "\"--host\" is not allowed" },
 		{ "--port=1", "\"--port\" is not allowed" },
 		{ "--alias x", "\"--alias\" is not allowed" },
@@ -123,6 +123,82 @@ static void what_names_files_or_hosts_is_refused(void **state)
 		assert_int_equal(parse_raw(f, rows[i][0]), -1);
 		if (!strstr(f->e.msg, rows[i][1]))
 			fail_msg("%s: %s", rows[i][0], f->e.msg);
+	}
+}
+
+static void adapters_are_models_of_the_store_with_a_name(void **state)
+{
+	static const struct {
+		const char *flags, *name, *model;
+		double scale;
+	} rows[] = {
+		{ "--lora pirate", "pirate", "pirate", 1 },
+		{ "--lora=hf.co/Org/Pirate:Q8_0@v1", "Pirate",
+		  "hf.co/Org/Pirate:Q8_0@v1", 1 },
+		{ "--lora=p=ai/pirate", "p", "ai/pirate", 1 },
+		{ "--lora p=host:5000/x/y", "p", "host:5000/x/y", 1 },
+		{ "--lora-scaled ai/pirate:0.5", "pirate", "ai/pirate", 0.5 },
+		{ "--lora-scaled=a.b_c-d=ai/pirate:v1:-2", "a.b_c-d",
+		  "ai/pirate:v1", -2 },
+		{ "--lora pirate --lora-init-without-apply", "pirate", "pirate",
+		  0 },
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(parse_raw(f, rows[i].flags), TUNING_NO_MODE);
+		assert_int_equal(f->t.n_adapters, 1);
+		assert_int_equal(f->t.n_args, 0);
+		const struct adapters_flag *a = &f->t.adapters[0];
+		assert_string_equal(a->name, rows[i].name);
+		assert_string_equal(a->model, rows[i].model);
+		assert_true(a->scale == rows[i].scale);
+	}
+}
+
+static void wrong_adapters_are_refused(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "--lora", "must be [NAME=]MODEL" },
+		{ "--lora =x", "must be [NAME=]MODEL" },
+		{ "--lora x=", "must be [NAME=]MODEL" },
+		{ "--lora a/b=x", "must be [NAME=]MODEL" },
+		{ "--lora 'a b=x'", "must be [NAME=]MODEL" },
+		{ "--lora ..=..=x", "" },
+		{ "--lora-scaled x", "must end with ':' and a scale" },
+		{ "--lora-scaled x:", "must end with ':' and a scale" },
+		{ "--lora-scaled x:11", "a scale from -10 to 10" },
+		{ "--lora-scaled x:nan", "a scale from -10 to 10" },
+		{ "--lora-scaled x:0x1", "a scale from -10 to 10" },
+		{ "--lora-scaled :1", "must be [NAME=]MODEL" },
+		{ "--lora a --lora org/a:v2", "two adapters are called 'a'" },
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int got = parse_raw(f, rows[i][0]);
+		/* A name that the store cannot have is found out there. */
+		if (!rows[i][1][0]) {
+			assert_int_equal(got, TUNING_NO_MODE);
+			continue;
+		}
+		assert_int_equal(got, -1);
+		assert_string_equal(f->e.param, "runtime-flags");
+		if (!strstr(f->e.msg, rows[i][1]))
+			fail_msg("%s: %s", rows[i][0], f->e.msg);
+	}
+}
+
+static void adapters_have_a_ceiling(void **state)
+{
+	struct fixture *f = *state;
+	for (int over = 0; over < 2; over++) {
+		auto_json *flags = json_array();
+		auto_json *body = json_pack("{s:O}", "runtime-flags", flags);
+		for (int i = 0; i < LIMIT_LORA_ADAPTERS + over; i++) {
+			auto_free char *flag = xasprintf("--lora=a%d=x", i);
+			json_array_append_new(flags, json_string(flag));
+		}
+		auto_free char *text = json_text(body);
+		assert_int_equal(parse(f, text), over ? -1 : TUNING_NO_MODE);
 	}
 }
 
@@ -225,6 +301,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(flags_become_the_workers_options),
 		TEST(what_names_files_or_hosts_is_refused),
+		TEST(adapters_are_models_of_the_store_with_a_name),
+		TEST(wrong_adapters_are_refused),
+		TEST(adapters_have_a_ceiling),
 		TEST(every_field_is_checked),
 		TEST(settings_are_shown_as_they_hold),
 		TEST(flags_may_say_the_mode),

@@ -153,8 +153,9 @@ def bert_states(path, ids):
     return x
 
 
-def copy_gguf(source, path, but=()):
-    """A writer with all that is in `source`, but for these keys, to be added to and finished."""
+def copy_gguf(source, path, but=(), instead=()):
+    """A writer with all that is in `source`, but for these keys and with these tensors
+    {name: array} in place of its own, to be added to and finished."""
     source = gguf.GGUFReader(source)
     out = gguf.GGUFWriter(path, source.fields["general.architecture"].contents())
     for name, field in source.fields.items():
@@ -163,7 +164,10 @@ def copy_gguf(source, path, but=()):
         kind, sub = field.types[0], field.types[-1] if len(field.types) > 1 else None
         out.add_key_value(name, field.contents(), kind, sub)
     for t in source.tensors:
-        out.add_tensor(t.name, np.array(t.data), raw_dtype=t.tensor_type)
+        if t.name in instead:
+            out.add_tensor(t.name, instead[t.name])
+        else:
+            out.add_tensor(t.name, np.array(t.data), raw_dtype=t.tensor_type)
     return out
 
 

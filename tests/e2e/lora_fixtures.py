@@ -1,80 +1,72 @@
-"""LoRA adapters of fixed random weights for the real models, and models with such an adapter
-merged into them by numpy: what modeld-llama with the adapter must answer like."""
+"""LoRA adapters of fixed random weights, and models with an adapter merged into their weights by
+numpy: what the engine with the adapter must answer like."""
 
 import gguf
 import numpy as np
 import pytest
 
-from llama_fixtures import EMBED_GGUF, TEXT_GGUF, copy_gguf, finish_gguf
+from llama_fixtures import EMBED_GGUF, TEXT_GGUF, copy_gguf, finish_gguf, launch
 
 RANK, ALPHA = 4, 8.0
 TEXT_PARTS = ("attn_q", "attn_v", "attn_output", "ffn_down")
 EMBED_PARTS = ("attn_q", "attn_v", "ffn_up")
 
 
-def targets(model, parts):
-    return [t for t in gguf.GGUFReader(model).tensors
-            if t.name.startswith("blk.") and t.name.split(".")[2] in parts
-            and t.name.endswith(".weight")]
-
-
 def pairs(model, parts, seed, size):
-    """{tensor: (A, B)}, as a LoRA is: what is added to the weight is B @ A * alpha / rank."""
+    """{tensor: (A, B)}: what is added to the weight is B @ A * alpha / rank."""
     random = np.random.default_rng(seed)
     out = {}
-    for t in targets(model, parts):
-        n_in, n_out = int(t.shape[0]), int(t.shape[1])
-        out[t.name] = (random.normal(0, size, (RANK, n_in)).astype(np.float32),
-                       random.normal(0, size, (n_out, RANK)).astype(np.float32))
+    for t in gguf.GGUFReader(model).tensors:
+        name = t.name.split(".")
+        if name[0] == "blk" and name[2] in parts and name[-1] == "weight":
+            n_in, n_out = map(int, t.shape)
+            out[t.name] = (random.normal(0, size, (RANK, n_in)).astype(np.float32),
+                           random.normal(0, size, (n_out, RANK)).astype(np.float32))
     assert out
     return out
 
 
 def make_adapter(path, model=TEXT_GGUF, parts=TEXT_PARTS, seed=1, size=0.08, *, arch=None,
-                 kind="lora", type_="adapter", extra=None, tensors=None):
+                 kind="lora", type_="adapter", change=None):
+    """`change(writer, tensors)` may spoil it."""
     arch = arch or gguf.GGUFReader(model).fields["general.architecture"].contents()
     out = gguf.GGUFWriter(path, arch)
-    out.add_string("general.type", type_)
+    tensors = {f"{name}.lora_{x}": t for name, both in pairs(model, parts, seed, size).items()
+               for x, t in zip("ab", both)}
+    if type_:
+        out.add_string("general.type", type_)
     out.add_string("adapter.type", kind)
     out.add_float32("adapter.lora.alpha", ALPHA)
-    if extra:
-        extra(out)
-    for name, (a, b) in (pairs(model, parts, seed, size) if tensors is None else tensors).items():
-        out.add_tensor(name + ".lora_a", a)
-        out.add_tensor(name + ".lora_b", b)
+    if change:
+        change(out, tensors)
+    for name, t in tensors.items():
+        out.add_tensor(name, t)
     finish_gguf(out)
     return path
 
 
-def merge(path, scale, model=TEXT_GGUF, parts=TEXT_PARTS, seed=1, size=0.08):
-    """The model with that much of the adapter in its weights."""
-    changed = pairs(model, parts, seed, size)
-    source = gguf.GGUFReader(model)
-    out = gguf.GGUFWriter(path, source.fields["general.architecture"].contents())
-    for name, field in source.fields.items():
-        if name.startswith("GGUF.") or name == "general.architecture":
-            continue
-        kind, sub = field.types[0], field.types[-1] if len(field.types) > 1 else None
-        out.add_key_value(name, field.contents(), kind, sub)
-    for t in source.tensors:
-        if t.name not in changed:
-            out.add_tensor(t.name, np.array(t.data), raw_dtype=t.tensor_type)
-            continue
-        a, b = changed[t.name]
-        w = gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32)
-        out.add_tensor(t.name, w + b @ a * np.float32(ALPHA / RANK * scale))
-    finish_gguf(out)
+def merge(path, model, parts, scale, seed=1, size=0.08):
+    """The model with so much of the adapter in its weights, which are F32 then; with 0, the model
+    itself with those weights as F32."""
+    weights = {t.name: gguf.quants.dequantize(t.data, t.tensor_type)
+               for t in gguf.GGUFReader(model).tensors}
+    finish_gguf(copy_gguf(model, path, instead={
+        name: (weights[name] + b @ a * (ALPHA / RANK * scale)).astype(np.float32)
+        for name, (a, b) in pairs(model, parts, seed, size).items()}))
     return path
 
 
 @pytest.fixture(scope="session")
 def adapters(tmp_path_factory):
-    """Two for the chat model: (one, two)."""
+    """Two for the chat model."""
     folder = tmp_path_factory.mktemp("adapters")
     return (make_adapter(folder / "one.gguf", seed=1), make_adapter(folder / "two.gguf", seed=2))
 
 
 @pytest.fixture(scope="session")
-def embed_adapter(tmp_path_factory):
-    return make_adapter(tmp_path_factory.mktemp("adapters") / "vectors.gguf", EMBED_GGUF,
-                        EMBED_PARTS, size=0.1)
+def adapted(tmp_path_factory, adapters):
+    """The chat model with `one` in use unless a request says otherwise, and `second` not."""
+    m = launch(tmp_path_factory, TEXT_GGUF, "--ctx-size", 2048, "--threads", 1,
+               "--lora", adapters[0], "--lora-scaled", f"second={adapters[1]}:0")
+    yield m
+    m.stop()

@@ -8,6 +8,7 @@ import pytest
 
 from conftest import ROOT
 from llama_fixtures import embedder, llama, ranker, ranker_gguf  # noqa: F401
+from lora_fixtures import adapted, adapters  # noqa: F401
 
 MACROS = {"GENERATE": ["CHAT", "COMPLETION"], "RANKING": ["RERANK", "SCORE"],
           "ALL": ["CHAT", "COMPLETION", "EMBEDDING", "TOKENIZE", "DETOKENIZE", "RERANK", "SCORE"]}
@@ -20,11 +21,15 @@ PLACES = {"CHAT": ("llama", "/v1/chat/completions", {"messages": USER, "max_toke
           "TOKENIZE": ("llama", "/tokenize", {"content": "x"}),
           "DETOKENIZE": ("llama", "/detokenize", {"tokens": [1]}),
           "RERANK": ("ranker", "/rerank", {"query": "x", "documents": ["x"]}),
-          "SCORE": ("ranker", "/score", {"query": "x", "documents": ["x"]})}
+          "SCORE": ("ranker", "/score", {"query": "x", "documents": ["x"]}),
+          # One object of the array "lora", each of whose fields is a field of its own.
+          "LORA": ("adapted", "/v1/completions", {"id": 0})}
 
 
 def number(text):
     text = text.strip()
+    if text.startswith("-LIMIT"):
+        return -float(LIMITS[text[1:]])
     return NAMED.get(text, LIMITS.get(text)) if text in NAMED or text in LIMITS else float(text)
 
 
@@ -69,18 +74,25 @@ def wrong_values(kind, bounds, shapes):
 def test_a_wrong_value_is_refused_by_name(request, place, name, kind, bounds, shapes):
     fixture, path, body = PLACES[place]
     m = request.getfixturevalue(fixture)
+
+    def send(text):
+        if place == "LORA":
+            text = f'{{"prompt": "x", "max_tokens": 1, "lora": [{text}]}}'
+        return m.http.post(path, content=text)
+
     for value in wrong_values(kind, bounds, shapes):
         rest = {k: v for k, v in body.items() if k != name}
         text = json.dumps(rest)[:-1] + f'{", " if rest else ""}"{name}": {value}}}'
-        r = m.http.post(path, content=text)
+        r = send(text)
         assert r.status_code == 400, (name, value, r.text)
         e = r.json()["error"]
         # The number of 400 digits is no JSON that anybody reads.
         if len(value) < 100:
-            assert e["param"] == name, (name, value, e)
+            assert e["param"] == ("lora" if place == "LORA" else name), (name, value, e)
+            assert f"'{name}'" in e["message"] or place != "LORA"
         assert e["type"] == "invalid_request_error" and e["message"]
     # NaN is no JSON.
     text = json.dumps(body)[:-1] + f', "{name}x": NaN}}'
-    assert m.http.post(path, content=text).status_code == 400
-    assert m.http.post(path, json=body).status_code == 200
+    assert send(text).status_code == 400
+    assert send(json.dumps(body)).status_code == 200
     assert m.process.poll() is None
