@@ -52,7 +52,7 @@ class Cli:
 
     def terminal(self, *args, env=None, columns=80):
         """The same at a terminal: a pexpect child."""
-        return pexpect.spawn(CLI, list(args), env={**self.env, **(env or {})}, timeout=20,
+        return pexpect.spawn(CLI, list(args), env={**self.env, **(env or {})}, timeout=60,
                              dimensions=(24, columns), encoding="utf-8", echo=False)
 
 

@@ -47,6 +47,19 @@ def eventually(check, seconds=60):
         time.sleep(0.01)
 
 
+def quick(seconds, action, tries=10):
+    """What takes less than this where there is time for it. On a machine that is busy with
+    other things one try says nothing, so one of several is enough; gives what that one gave."""
+    took = []
+    while len(took) < tries:
+        began = time.monotonic()
+        got = action()
+        took.append(time.monotonic() - began)
+        if took[-1] < seconds:
+            return got
+    raise AssertionError(f"took {took} s, never less than {seconds}")
+
+
 def is_sanitized():
     """Is this a build whose memory and pace say nothing about ours?"""
     cache = (BUILD / "CMakeCache.txt").read_text()
@@ -82,7 +95,7 @@ class Modeld:
         ready = os.read(r, 1)
         os.close(r)
         if ready != b"\n":
-            self.process.wait(10)
+            self.process.wait(60)
             raise RuntimeError(f"modeld did not start: {self.log()}")
         ports = re.findall(r"listens address=127\.0\.0\.1:(\d+)", self.log())
         self.port = int(ports[0]) if ports else None
@@ -93,7 +106,7 @@ class Modeld:
         return self.log_path.read_text(errors="replace")
 
     def connect(self):
-        s = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
 

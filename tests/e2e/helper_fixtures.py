@@ -25,7 +25,7 @@ class Link:
 
     def __init__(self, sock):
         self.sock = sock
-        self.sock.settimeout(10)
+        self.sock.settimeout(60)
         self.lines = sock.makefile("r")
         self.hello = json.loads(self.lines.readline())
         assert self.hello["type"] == "hello"
@@ -61,7 +61,7 @@ class Link:
 
     def ended(self):
         """Waits until modeld has closed it."""
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
     def close(self):
@@ -84,7 +84,7 @@ class Helper:
         self.server = socket.socket(socket.AF_UNIX)
         self.server.bind(self.path)
         self.server.listen(8)
-        self.server.settimeout(10)
+        self.server.settimeout(60)
 
     def link(self):
         self.links.append(Link(self.server.accept()[0]))

@@ -108,7 +108,7 @@ class Host:
         kids = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
         for pid in kids or [child.pid]:
             os.kill(int(pid), number)
-        return child.wait(30)
+        return child.wait(60)
 
     # ---- Docker Engine ----
 
@@ -118,7 +118,7 @@ class Host:
             self.dockerd = self.popen(
                 "dockerd", "--storage-driver=vfs", "--data-root", self.data_root, *args,
                 stdout=log, stderr=log, env={**os.environ, "DOCKER_RAMDISK": "1"})
-        eventually(lambda: self.run("docker", "version", check=False).returncode == 0, 60)
+        eventually(lambda: self.run("docker", "version", check=False).returncode == 0)
 
     def stop_dockerd(self):
         self.stop(self.dockerd)
@@ -181,12 +181,12 @@ class Host:
         self.init.stdin.close()
         self.init.terminate()
         try:
-            self.init.wait(10)
+            self.init.wait(60)
         except subprocess.TimeoutExpired:
             self.init.kill()
             self.init.wait()
         for child in self.children:
-            child.wait(20)
+            child.wait(60)
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ class Machine(Host):
                 ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child",
                  "--mount-proc", "bash", "-c", BOOT, "boot", str(self.folder), str(tests)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.pid = eventually(self.find_systemd, 30)
+        self.pid = eventually(self.find_systemd)
         eventually(lambda: self.run("systemctl", "is-system-running", check=False
                                     ).stdout.strip() in ("running", "degraded"), 90)
 
@@ -120,7 +120,7 @@ class Machine(Host):
             self.init.kill()
             self.init.wait()
         for child in self.children:
-            child.wait(20)
+            child.wait(60)
 
 
 @pytest.fixture(scope="module")

@@ -293,7 +293,7 @@ class Crash:
                 self.reported = play(m, self.store, change, self.reported)
                 self.possible = [self.reported]
         except (httpx.TransportError, json.JSONDecodeError, IndexError):
-            m.process.wait(20)
+            m.process.wait(60)
         if m.process.poll() is None:
             m.stop()
             return True

@@ -45,7 +45,7 @@ def url(pattern):
 class Way:
     def __init__(self, base, headers=None, uds=None):
         self.http = httpx.Client(
-            base_url=base, headers={"Host": NAME, **(headers or {})}, timeout=20,
+            base_url=base, headers={"Host": NAME, **(headers or {})}, timeout=60,
             transport=httpx.HTTPTransport(uds=str(uds)) if uds else None)
 
     def may(self, method, path):
@@ -132,7 +132,7 @@ def test_every_row_on_every_way_in_is_as_was_decided(ways):
 def raw_status(way, target):
     """As it stands: a client library would tidy the target up."""
     at = way.http.base_url
-    with socket.create_connection((at.host, at.port), timeout=20) as s:
+    with socket.create_connection((at.host, at.port), timeout=60) as s:
         s.sendall(f"GET {target} HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
         return int(s.recv(12).split()[1])
 

@@ -216,7 +216,7 @@ def test_a_killed_engine_is_one_clear_line(own):
                           "--temperature", "0"], env=cli.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert p.stdout.read(1)
     os.kill(m.workers()[0], signal.SIGKILL)
-    out, err = p.communicate(timeout=20)
+    out, err = p.communicate(timeout=60)
     assert p.returncode == 1 and err.startswith(b"docker-model: ") and err.count(b"\n") == 1, err
     assert cli.out("run", TEXT, QUESTION, "--max-tokens", "4").strip()
 
@@ -234,7 +234,7 @@ def test_logs(own):
     while b"unloaded" not in p.stdout.readline():
         pass
     p.terminate()
-    p.wait(10)
+    p.wait(60)
 
 
 def test_many_models_are_listed_quickly(own):

@@ -100,13 +100,13 @@ def test_a_named_socket_is_spoken_to(tmp_path):
     with unix_server(path) as s:
         cli = Cli(tmp_path, None, MODEL_RUNNER_SOCK=str(path))
         p = subprocess.Popen([CLI, "version"], env=cli.env, stdout=subprocess.PIPE)
-        s.settimeout(10)
+        s.settimeout(60)
         with s.accept()[0] as c:
             head = c.recv(10000)
             assert head.startswith(b"GET /version HTTP/1.1\r\n")
             assert b"User-Agent: docker-model-cli/" in head
             c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{"version":"9.9.9"}')
-        out = p.communicate(timeout=10)[0].decode()
+        out = p.communicate(timeout=60)[0].decode()
     assert out.endswith("Server:\n Version:    9.9.9\n Engine:     Docker Engine\n")
 
 
@@ -223,7 +223,7 @@ def test_a_reader_that_stops_ends_it_quietly(against):
     assert p.stdout.readline().startswith(b"MODEL NAME")
     p.stdout.close()
     assert p.stderr.read() == b""
-    assert p.wait(20) == -signal.SIGPIPE
+    assert p.wait(60) == -signal.SIGPIPE
 
 
 def test_a_full_disk_is_told(against):
@@ -482,7 +482,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(against):
             return
         h.stream(delta("thinking of it"), end=False)
         h.wfile.flush()
-        h.connection.settimeout(20)
+        h.connection.settimeout(60)
         cut.append(h.connection.recv(1) == b"")
 
     cli, _ = against(chat_routes(slow))
@@ -613,10 +613,10 @@ def test_a_chat_through_docker_survives_ctrl_c(against, docker, tmp_path):
             h.reply(200, b"")
             return
         h.stream(delta("thinking"), end=False)
-        h.connection.settimeout(20)
+        h.connection.settimeout(60)
         cut.append(h.connection.recv(1) == b"")
     cli, _ = against(chat_routes(slow))
-    t = pexpect.spawn("docker", ["model", "run", "m"], timeout=20, encoding="utf-8", echo=False,
+    t = pexpect.spawn("docker", ["model", "run", "m"], timeout=60, encoding="utf-8", echo=False,
                       env={**cli.env, "DOCKER_CONFIG": str(tmp_path / "config")})
     t.expect("> ")
     rounds = 1 if docker_is_old() else 5
@@ -655,7 +655,7 @@ def test_it_ends_when_docker_goes(against, tmp_path):
     with socket.socket(socket.AF_UNIX) as s:
         s.bind("\0" + name)
         s.listen()
-        s.settimeout(10)
+        s.settimeout(60)
         cli, _ = against({"GET /logs": lambda h: (h.stream(b"x\n", end=False),
                                                   h.connection.recv(1))})
         p = subprocess.Popen([CLI, "model", "logs", "-f"], stdout=subprocess.PIPE,
@@ -664,7 +664,7 @@ def test_it_ends_when_docker_goes(against, tmp_path):
         assert p.stdout.readline() == b"x\n"
         assert p.poll() is None
         c.close()
-        assert p.wait(10) == -signal.SIGTERM
+        assert p.wait(60) == -signal.SIGTERM
 
 
 def test_the_scripts_complete_in_real_shells(against, tmp_path):

@@ -30,7 +30,7 @@ def loaded(m, **kw):
     def check():
         r = row(m, **kw)
         return r if r and not r.get("loading") and not r.get("in_use") else None
-    return eventually(check, 60)
+    return eventually(check)
 
 
 def complete(m, **body):
@@ -134,7 +134,7 @@ def test_keep_alive_of_one_model(start, own_store):
     assert configure(m, keep_alive="0").status_code == 202
     m.http.post("/v1/embeddings", json={"model": EMBED, "input": "x"})
     complete(m, max_tokens=1)
-    eventually(lambda: not row(m), 30)
+    eventually(lambda: not row(m))
     assert row(m, EMBED)
 
 

@@ -276,7 +276,7 @@ def test_dockerd_may_restart_and_everything_stays(host):
     for _ in range(2):
         h.restart_dockerd()
         eventually(lambda: '"list"' in h.run(
-            "curl", "-s", "--unix-socket", "/run/docker.sock", EXP, check=False).stdout, 20)
+            "curl", "-s", "--unix-socket", "/run/docker.sock", EXP, check=False).stdout)
         works(host)
 
 
@@ -290,7 +290,7 @@ def test_a_killed_front_loses_no_call_and_comes_back(host):
         h.run("kill", "-9", old)
         h.docker("version")
         eventually(lambda: host.helpers().get("front --config", old) != old)
-    eventually(lambda: '"list"' in host.exp(), 30)
+    eventually(lambda: '"list"' in host.exp())
     works(host)
 
 
@@ -300,11 +300,11 @@ def test_modeld_may_come_later_and_come_again(host):
     said = host.connect()
     assert "is not running" in said and "when modeld runs" in said
     host.start_modeld()
-    eventually(lambda: host.h.run("curl", "-s", URL, check=False).returncode == 0, 15)
+    eventually(lambda: host.h.run("curl", "-s", URL, check=False).returncode == 0)
     works(host)
     h.stop(host.modeld, signal.SIGKILL)
     host.start_modeld()
-    eventually(lambda: host.h.run("curl", "-s", URL, check=False).returncode == 0, 15)
+    eventually(lambda: host.h.run("curl", "-s", URL, check=False).returncode == 0)
     works(host)
 
 
@@ -393,7 +393,7 @@ def test_what_containers_may_changes_at_once_and_for_good(host):
     assert reaches()
     for what in ("off", "full"):
         assert "modeld does so now" in host.cli("enable", "--containers", what).stdout
-        eventually(lambda: reaches() == (what == "full"), 10)
+        eventually(lambda: reaches() == (what == "full"))
         doctor = host.cli("doctor", check=False).stdout
         assert ("a container: off for containers" in doctor) == (what == "off")
         assert "FAIL" not in doctor.replace("FAIL engine", "")

@@ -34,7 +34,7 @@ class Served:
         self.await_ways()
 
     def await_ways(self):
-        eventually(lambda: self.listens(ADDRESS) and self.listens("172.17.0.1"), 30)
+        eventually(lambda: self.listens(ADDRESS) and self.listens("172.17.0.1"))
 
     def listens(self, ip):
         r = self.host.run("curl", "-s", "http://localhost:12434/version", check=False)
@@ -87,7 +87,7 @@ def chat_as(s, name, identity, where=ADDRESS):
         assert got in (f"Modeld-Cache-Id: container={identity}",
                        "Modeld-Cache-Id: way=containers", "Modeld-Cache-Id: way=gateway"), got
         return got.endswith(identity)
-    eventually(once, 30)
+    eventually(once)
 
 
 def test_each_container_is_known_by_id_and_name(served):
@@ -113,7 +113,7 @@ def test_a_container_that_has_just_started_is_known(served):
             f"http://{ADDRESS}/v1/chat/completions")
         assert json.loads(out)["choices"]
         return re.fullmatch(r"Modeld-Cache-Id: container=[0-9a-f]{64}", served.fields()[-1])
-    eventually(once, 30)
+    eventually(once)
     eventually(lambda: "container=dora/" in served.log())
 
 
@@ -149,7 +149,7 @@ def test_the_helper_dead_closes_the_way_and_back_opens_it(served):
     gina = container(served, "--name", "gina")
     os.kill(int(open(f"/proc/{served.helper.pid}/task/{served.helper.pid}/children")
                 .read().split()[0]), 9)
-    served.helper.wait(10)
+    served.helper.wait(60)
     eventually(lambda: not served.listens(ADDRESS))
     assert "refused" in get(served, "gina", check=False).stderr
     assert served.host.run("curl", "-sf", "http://localhost:12434/v1/models").returncode == 0

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, eventually
+from conftest import BUILD, eventually, quick
 from host_fixtures import ADDRESS, NAME, bare_host, fresh_host, host  # noqa: F401
 
 PROGRAM = BUILD / "modeld-docker"
@@ -71,7 +71,7 @@ def inside(h):
         os.close(there)
 
 
-def udp(h, data=None, at=AT, wait=6.0):
+def udp(h, data=None, at=AT, wait=60):
     with inside(h):
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with s:
@@ -84,7 +84,7 @@ def udp(h, data=None, at=AT, wait=6.0):
 def tcp_socket(h, at=AT):
     with inside(h):
         s = socket.socket()
-    s.settimeout(10)
+    s.settimeout(60)
     s.connect(at)
     return s
 
@@ -287,16 +287,19 @@ def test_by_tcp_a_lie_is_a_failure(dns):
 
 def test_silence_is_a_failure_before_the_client_gives_up(dns):
     dns.upstream.answer = lambda *_: []
-    began = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        by_udp = pool.submit(udp, dns, query("silent.example"))
-        with tcp_socket(dns) as s:
-            s.sendall(frame(query("silent.example")))
-            assert Answer(read_frame(s)).rcode == SERVFAIL
-        assert by_udp.result().rcode == SERVFAIL
-    assert 3 < time.monotonic() - began < 5
+
+    def fail():
+        began = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            by_udp = pool.submit(udp, dns, query("silent.example"))
+            with tcp_socket(dns) as s:
+                s.sendall(frame(query("silent.example")))
+                assert Answer(read_frame(s)).rcode == SERVFAIL
+            assert by_udp.result().rcode == SERVFAIL
+        assert time.monotonic() - began > 3
+    quick(5, fail)
     # Meanwhile and after, our own name.
-    assert udp(dns, query(NAME), wait=1).an == 1
+    assert udp(dns, query(NAME)).an == 1
 
 
 def test_a_server_that_dribbles_is_a_failure(dns):
@@ -314,9 +317,8 @@ def test_nobody_listens_upstream(bare_host):
     h = bare_host
     child = h.ready(PROGRAM, "dns", "--dns-address", "%s:%d" % AT, "--upstream", "127.0.0.55",
                     log=h.folder / "dns.log")
-    began = time.monotonic()
-    assert [a.rcode for a in both(h, query("none.example"))] == [SERVFAIL] * 2
-    assert time.monotonic() - began < 3
+    answers = quick(3, lambda: both(h, query("none.example")))
+    assert [a.rcode for a in answers] == [SERVFAIL] * 2
     assert h.stop(child) == 0
 
 
@@ -388,7 +390,7 @@ def test_a_question_in_pieces_and_one_that_never_ends(dns):
     data = frame(query(NAME))
     with tcp_socket(dns) as s, tcp_socket(dns) as never:
         never.sendall(data[:5])
-        never.settimeout(20)
+        never.settimeout(60)
         for i in range(len(data)):
             s.sendall(data[i:i + 1])
         assert Answer(read_frame(s)).an == 1

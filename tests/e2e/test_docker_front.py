@@ -202,7 +202,7 @@ def on_terminal(ways, path, *args, keys):
         while keys and keys[0][0] in seen:
             os.write(leader, keys.pop(0)[1])
     os.close(leader)
-    return child.wait(30), seen
+    return child.wait(60), seen
 
 
 def test_run_it_has_a_terminal(ways):
@@ -234,10 +234,10 @@ def test_logs_f_and_attach_and_wait(ways):
                                   stdout=subprocess.PIPE, text=True)
         logs = ways.host.popen("docker", "-H", f"unix://{path}", "logs", "-f", name,
                                stdout=subprocess.PIPE, text=True)
-        out = attach.communicate("bye\n", timeout=30)[0]
+        out = attach.communicate("bye\n", timeout=60)[0]
         assert out.endswith("3\nbye\n"), out
-        assert logs.communicate(timeout=30)[0] == "1\n2\n3\nbye\n"
-        assert waiting.communicate(timeout=30)[0] == "4\n"
+        assert logs.communicate(timeout=60)[0] == "1\n2\n3\nbye\n"
+        assert waiting.communicate(timeout=60)[0] == "4\n"
         ways.cli(path, "rm", name)
 
 

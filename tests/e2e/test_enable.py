@@ -49,14 +49,14 @@ class Daemon:
 
     def enable(self, *args):
         return subprocess.run([str(BUILD / "docker-model"), "enable", *args], text=True,
-                              capture_output=True, env=self.env, timeout=30)
+                              capture_output=True, env=self.env, timeout=60)
 
     def read(self):
         return json.loads(self.config.read_text())
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(40) == 0
+        assert self.process.wait(60) == 0
         log = (self.folder / "log").read_text()
         assert "Sanitizer" not in log and "runtime error" not in log, log
 
@@ -116,7 +116,7 @@ def test_off_closes_the_port_and_a_number_opens_it_again(daemon):
 
 def test_an_answer_that_runs_on_the_old_port_finishes(daemon):
     d = daemon()
-    with socket.create_connection(("127.0.0.1", d.port), timeout=20) as s:
+    with socket.create_connection(("127.0.0.1", d.port), timeout=60) as s:
         body = json.dumps({"model": "x" * 2000}).encode()
         s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
                   b"Content-Type: application/json\r\n"
@@ -163,7 +163,7 @@ def test_without_a_daemon_it_is_saved_for_later(tmp_path):
            "MODEL_RUNNER_SOCK": str(tmp_path / "none.sock"), "CONFIGURATION_DIRECTORY":
            str(tmp_path / "unit")}
     got = subprocess.run([str(BUILD / "docker-model"), "enable", "--tcp", "12000"], env=env,
-                         capture_output=True, text=True, timeout=30)
+                         capture_output=True, text=True, timeout=60)
     assert got.returncode == 0, got.stderr
     assert "it will do so when it starts" in got.stdout
     assert json.loads((tmp_path / "unit/config.json").read_text()) == {"port": 12000}

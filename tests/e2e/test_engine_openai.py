@@ -42,11 +42,11 @@ def elsewhere(tmp_path_factory):
         except OSError:
             return False
 
-    eventually(is_up, 60)
+    eventually(is_up)
     yield {"unix": f"unix:{folder}/e.sock", "tcp": f"http://127.0.0.1:{port}/v1"}
     for p in started:
         p.terminate()
-        p.wait(30)
+        p.wait(60)
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])

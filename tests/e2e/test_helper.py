@@ -14,7 +14,7 @@ import time
 import httpx
 import pytest
 
-from conftest import BUILD, TEXT, eventually
+from conftest import BUILD, TEXT, eventually, quick
 from helper_fixtures import WEB, helper, listener  # noqa: F401
 from host_fixtures import bare_host, host  # noqa: F401
 
@@ -41,7 +41,7 @@ def ask(at, path="/v1/models", **kw):
     host = f"[{at[0]}]" if ":" in at[0] else at[0]
     kw.setdefault("headers", {}).setdefault("Host", NAME)
     return httpx.request(kw.pop("method", "GET"), f"http://{host}:{at[1]}{path}",
-                         timeout=20, **kw)
+                         timeout=60, **kw)
 
 
 def chat(at, headers=None, **body):
@@ -61,7 +61,7 @@ def refused(at):
 def as_user(uid, *command):
     """Output of a command run under another user."""
     r = subprocess.run(["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups",
-                        *command], capture_output=True, text=True, timeout=30)
+                        *command], capture_output=True, text=True, timeout=60)
     assert r.returncode == 0, r.stderr
     return r.stdout
 
@@ -110,7 +110,7 @@ def test_when_the_helper_ends_its_ways_in_close_and_answers_go_on(begin, helper)
     link = helper.link()
     at = link.give()
     with httpx.stream("POST", f"http://127.0.0.1:{at[1]}{CHAT}", headers={"Host": NAME},
-                      json={**ASK, "stream": True}, timeout=20) as r:
+                      json={**ASK, "stream": True}, timeout=60) as r:
         lines = r.iter_lines()
         assert next(lines).startswith("data:")
         link.close()
@@ -237,17 +237,13 @@ def test_a_container_that_nobody_knows_is_answered_soon(begin, helper, facts):
     link.who = lambda q: facts
     at = link.give()
     began = time.monotonic()
-    with httpx.Client(base_url=f"http://127.0.0.1:{at[1]}", headers={"Host": NAME}) as c:
+    with httpx.Client(base_url=f"http://127.0.0.1:{at[1]}", headers={"Host": NAME},
+                      timeout=60) as c:
         c.post(CHAT, json=ASK)
-        first = time.monotonic() - began
-        later = []
-        for _ in range(5):
-            began = time.monotonic()
-            c.post(CHAT, json=ASK)
-            later.append(time.monotonic() - began)
-    assert m.fields()[1:] == ["Modeld-Cache-Id: way=containers"] * 6
-    assert (0.19 if facts is None else 0) <= first < 3
-    assert min(later) < 0.19  # one wait for a connection, not one each
+        assert time.monotonic() - began >= (0.19 if facts is None else 0)
+        # One wait for a connection, not one each.
+        quick(0.19, lambda: c.post(CHAT, json=ASK), 100)
+    assert set(m.fields()[1:]) == {"Modeld-Cache-Id: way=containers"}
 
 
 def test_a_helper_that_dies_while_asked_holds_nobody_up(begin, helper):
@@ -520,12 +516,8 @@ def test_a_flood_delays_nobody(begin, helper):
     t = threading.Thread(target=flood)
     t.start()
     try:
-        slowest = 0
         for _ in range(50):
-            began = time.monotonic()
-            assert m.http.get("/v1/models").status_code == 200
-            slowest = max(slowest, time.monotonic() - began)
-        assert slowest < 1
+            quick(1, lambda: m.http.get("/v1/models").raise_for_status())
         assert m.rss_kib() < (1 << 20)
     finally:
         stop.set()

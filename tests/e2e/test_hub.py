@@ -472,14 +472,14 @@ def test_a_pull_may_end_at_any_stage(hub, begin, store, tmp_path, stage, how):
     def hang(h):
         if stage in h.path and not go_on.is_set():
             asked.set()
-            go_on.wait(20)
+            go_on.wait(60)
         return False
     hub.lie = hang
     s = modeld.connect()
     body = b'{"from":"hf.co/o/r"}'
     s.sendall(b"POST /models/create HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
               % len(body) + body)
-    assert asked.wait(20)
+    assert asked.wait(60)
     if how == "modeld ends":
         modeld.stop()
         got = b"".join(iter(lambda: s.recv(65536), b""))
@@ -589,7 +589,7 @@ def test_a_mirror_may_lie_below_a_path(hub, begin, tmp_path):
 
 def test_an_endpoint_that_is_no_url_is_told_at_the_start(tmp_path):
     r = subprocess.run([str(BUILD / "modeld"), "--port", "0", "--socket", "off",
-                        "--store", str(tmp_path)], capture_output=True, text=True, timeout=20,
+                        "--store", str(tmp_path)], capture_output=True, text=True, timeout=60,
                        env={**os.environ, "HF_ENDPOINT": "huggingface", "HOME": str(tmp_path)})
     assert r.returncode != 0 and "HF_ENDPOINT" in r.stderr
 

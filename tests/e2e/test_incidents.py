@@ -10,11 +10,10 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
-from conftest import BUILD, EMBED_GGUF, TEXT, TEXT_GGUF, eventually, package
+from conftest import BUILD, EMBED_GGUF, TEXT, TEXT_GGUF, eventually, package, quick
 from test_hostile import statuses, talk
 from test_lifecycle import CHAT, fake  # noqa: F401 (a fixture)
 
@@ -50,7 +49,7 @@ class Upstream:
                 return
             data += piece
         self.asked.set()
-        self.gate.wait(30)
+        self.gate.wait(60)
         s.sendall(self.answer)
         s.close()
 
@@ -91,7 +90,7 @@ def test_a_load_pipelined_behind_another_request_does_not_end_the_server(fake):
     body = b"x" * 300000
     load = b"POST /models/load HTTP/1.1\r\n" + HOST + b"Content-Length: 300000\r\n\r\n"
     s = m.connect()
-    s.settimeout(10)
+    s.settimeout(60)
     s.sendall(post(b"/v1/chat/completions", json.dumps(CHAT).encode()) + load + body[:30000])
     eventually(lambda: m.metric("modeld_requests_running") == 1)
     s.sendall(body[30000:])
@@ -116,7 +115,7 @@ def test_an_engine_retired_while_a_body_comes_is_not_used(start, models_store):
     eventually(lambda: m.metric("modeld_http_exchanges_open") == 2)
     reload(m, {"engines": {}})
     s.sendall(request[-1:])
-    s.settimeout(10)
+    s.settimeout(60)
     answer = s.recv(65536)
     assert statuses(answer) == [404] and b"far" in answer
     m.http.get("/healthz")
@@ -127,7 +126,7 @@ def test_an_engine_retired_in_the_middle_of_an_answer_ends_it(start, models_stor
     m = start(models_store, config={"engines": {"far": {"kind": "openai", "url": up.url}}})
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         got = pool.submit(m.http.post, "/engines/far/v1/chat/completions", json={"model": "x"})
-        up.asked.wait(10)
+        up.asked.wait(60)
         reload(m, {"engines": {}})
         up.gate.set()
         assert got.result().json() == {"ok": 1}
@@ -271,7 +270,7 @@ def test_a_large_request_that_waits_for_a_load_costs_little(fake):
     body = (b'{"model":"%s","stream":true,"x":[' % TEXT.encode() + b"0," * (16 << 20) + b"0]}")
     s = m.connect()
     s.sendall(post(b"/v1/chat/completions", body))
-    peak = eventually(lambda: m.metric("modeld_requests_queued") == 1 and m.rss_kib(), 60)
+    peak = eventually(lambda: m.metric("modeld_requests_queued") == 1 and m.rss_kib())
     status = pathlib.Path(f"/proc/{m.process.pid}/status").read_text()
     peak = int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
     s.close()
@@ -280,10 +279,8 @@ def test_a_large_request_that_waits_for_a_load_costs_little(fake):
 
 # 250,000 names were each looked up while everybody else waited.
 def test_a_list_of_models_to_unload_has_a_ceiling(modeld):
-    began = time.monotonic()
-    r = modeld.http.post("/engines/unload", json={"models": ["a"] * 200000})
+    r = quick(2, lambda: modeld.http.post("/engines/unload", json={"models": ["a"] * 200000}))
     assert r.status_code == 400 and "1000" in r.text
-    assert time.monotonic() - began < 2
     r = modeld.http.post("/engines/unload", json={"models": ["a"] * 1000})
     assert r.json() == {"unloaded_runners": 0}
 
@@ -320,7 +317,7 @@ def test_folders_of_killed_daemons_are_swept(start, models_store):
 ])
 def test_an_empty_value_is_wrong_usage(args, text):
     out = subprocess.run([str(BUILD / "modeld"), "--port", "0", *args], capture_output=True,
-                         text=True, timeout=20)
+                         text=True, timeout=60)
     assert out.returncode == 2 and text in out.stderr and out.stderr.count("\n") == 1
 
 
@@ -333,7 +330,7 @@ def test_settings_of_a_wrong_type_are_named(tmp_path, config, text):
     path = tmp_path / "c.json"
     path.write_text(json.dumps(config))
     out = subprocess.run([str(BUILD / "modeld"), "--port", "0", "--socket", "off", "--config",
-                          str(path)], capture_output=True, text=True, timeout=20,
+                          str(path)], capture_output=True, text=True, timeout=60,
                          env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)})
     assert out.returncode == 2 and text in out.stderr, out.stderr
     assert "there is no setting" not in out.stderr

@@ -274,7 +274,8 @@ def test_requests_per_minute(keyed):
     for left in range(29, -1, -1):
         r = client.models.with_raw_response.list()
         assert r.headers["x-ratelimit-limit-requests"] == "30"
-        assert 0 <= int(r.headers["x-ratelimit-remaining-requests"]) - left <= 1
+        more = (time.monotonic() - began) / 2  # one comes back every two seconds
+        assert 0 <= int(r.headers["x-ratelimit-remaining-requests"]) - left <= 1 + more
         assert "x-ratelimit-limit-tokens" not in r.headers
     while True:
         got = get(m, "/v1/models", GOOD)
@@ -402,7 +403,7 @@ def test_a_wrong_file_changes_nothing_and_stops_no_start(keyed, keys, change, re
     assert get(m, "/v1/models", GOOD).status_code == 200
     assert get(m, "/v1/models").status_code == 401
     got = subprocess.run([*m.command[:-2], "--socket", "off", "--keys", str(keys.path)],
-                         capture_output=True, text=True, timeout=20, pass_fds=())
+                         capture_output=True, text=True, timeout=60, pass_fds=())
     assert got.returncode in (1, 2) and reason in got.stderr
     assert len(got.stderr.strip().splitlines()) == 1
 
@@ -478,7 +479,7 @@ def test_no_other_address_without_keys(models_store, tmp_path):
     for bind in ("0.0.0.0", "::", "192.0.2.7"):
         got = subprocess.run([str(BUILD / "modeld"), "--port", "0", "--socket", "off", "--store",
                               str(models_store), "--bind", bind],
-                             capture_output=True, text=True, timeout=20)
+                             capture_output=True, text=True, timeout=60)
         assert got.returncode == 2
         assert "docker model key add" in got.stderr and len(got.stderr.splitlines()) == 1
 
@@ -505,7 +506,7 @@ def test_names_at_the_limit_are_taken_and_none_above(keyed, models_store, keys):
     assert r.status_code == 200
     got = subprocess.run([str(BUILD / "modeld"), "--port", "0", "--socket", "off", "--names",
                           ",".join(f"n{i}" for i in range(65))],
-                         capture_output=True, text=True, timeout=20)
+                         capture_output=True, text=True, timeout=60)
     assert got.returncode == 2 and "64 names" in got.stderr
 
 
@@ -513,7 +514,7 @@ def test_names_at_the_limit_are_taken_and_none_above(keyed, models_store, keys):
 
 def key_command(*args, env=None):
     return subprocess.run([str(BUILD / "docker-model"), "key", *args], capture_output=True,
-                          text=True, timeout=20, env={**os.environ, **(env or {})})
+                          text=True, timeout=60, env={**os.environ, **(env or {})})
 
 
 def test_the_command_makes_a_key_that_works(start, models_store, tmp_path):
@@ -573,7 +574,7 @@ def test_many_at_once_lose_no_key(tmp_path):
                                  str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
                for i in range(20)]
     for p in running:
-        assert p.wait(20) == 0, p.stderr.read()
+        assert p.wait(60) == 0, p.stderr.read()
         p.stderr.close()
     names = [k["name"] for k in json.loads(path.read_text())["keys"]]
     assert sorted(names) == sorted(f"k{i}" for i in range(20))

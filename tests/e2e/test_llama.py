@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from conftest import eventually
+from conftest import eventually, quick
 from llama_fixtures import EMBED_GGUF, LLAMA, TEXT_GGUF, launch, llama, spawn  # noqa: F401
 
 CHAT = "/v1/chat/completions"
@@ -531,7 +531,7 @@ def test_a_reader_that_stalls_stops_the_work(spawn):
         fields = open(f"/proc/{m.process.pid}/stat").read().rsplit(") ", 1)[1].split()
         seen.append(int(fields[11]) + int(fields[12]))
         return len(seen) > 60 and seen[-1] - seen[-50] <= 2
-    eventually(is_still, 60)
+    eventually(is_still)
     assert m.metric("running") == 1
     s.close()
     eventually(lambda: m.metric("running") == 0)
@@ -549,8 +549,10 @@ def test_a_prompt_too_long_is_refused_with_both_numbers(llama):
 
 
 def test_megabytes_are_refused_without_counting_them(llama):
-    for r in (llama.chat("word " * 2_000_000), llama.post(TEXT, prompt="word " * 2_000_000)):
-        assert r.status_code == 400 and r.elapsed.total_seconds() < 3
+    for ask in (lambda: llama.chat("word " * 2_000_000),
+                lambda: llama.post(TEXT, prompt="word " * 2_000_000)):
+        r = quick(3, ask)
+        assert r.status_code == 400
         assert r.json()["error"]["code"] == "context_length_exceeded"
     error(llama.post("/tokenize", content="x" * (4 << 20)), 413)
 
@@ -673,7 +675,7 @@ def test_it_ends_when_its_parent_does(spawn):
     m = spawn(TEXT_GGUF)
     m.lines.close()
     m.events.close()
-    assert m.process.wait(10) == 0
+    assert m.process.wait(60) == 0
 
 
 def test_sigterm_lets_answers_finish(spawn):
@@ -686,7 +688,7 @@ def test_sigterm_lets_answers_finish(spawn):
         m.process.send_signal(signal.SIGTERM)
         rest = [x for x in lines if x]
     assert rest[-1] == "data: [DONE]" and '"finish_reason":"length"' in rest[-2]
-    assert m.process.wait(10) == 0
+    assert m.process.wait(60) == 0
 
 
 @pytest.mark.parametrize("make,cause", [
@@ -746,7 +748,7 @@ def test_no_prompt_is_logged(spawn):
     (["--model", "x", "--listen", "unix:/x", "--pooling", "x"], 2),
 ])
 def test_the_command_line(args, status):
-    r = subprocess.run([str(LLAMA), *args], capture_output=True, text=True, timeout=20)
+    r = subprocess.run([str(LLAMA), *args], capture_output=True, text=True, timeout=60)
     assert r.returncode == status, r
     assert r.stdout if status == 0 else r.stderr.startswith("modeld-llama: ")
 

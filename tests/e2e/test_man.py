@@ -10,7 +10,7 @@ from conftest import BUILD, ROOT
 
 def said(*command):
     got = subprocess.run([str(BUILD / command[0]), *command[1:]],
-                         capture_output=True, text=True, timeout=20)
+                         capture_output=True, text=True, timeout=60)
     assert got.returncode == 0, got.stderr
     return got.stdout
 

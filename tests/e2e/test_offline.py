@@ -160,7 +160,7 @@ def test_a_resolver_that_never_answers_delays_nobody_else(host, start_in, filled
                 asked += 1
         # While a look-up of 10 s hangs, a daemon that waited for it would have answered little.
         print(f"{asked} answers meanwhile, the slowest in {worst:.3f} s")
-        assert worst < 4 and asked > 100
+        assert worst < 8 and asked > 30
         assert all("cannot be reached" in p.result()[1] for p in pulls)
 
 
@@ -172,7 +172,7 @@ def test_a_client_that_leaves_does_not_wait_for_a_name(host, start_in, filled):
             c.post("/models/create", json={"from": f"gone{i}.example.com/ai/x:v1"}, timeout=0.5)
         began = time.monotonic()
         assert m.http.get("/models").status_code == 200
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -184,9 +184,9 @@ def test_sigterm_does_not_wait_for_a_name(host, start_in, filled, n):
         eventually(lambda: len(h.names()) >= n)
         began = time.monotonic()
         m.process.terminate()
-        assert m.process.wait(30) == 0
+        assert m.process.wait(60) == 0
         # A look-up is given up by the C library after 10 s at the earliest.
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 8
         for p in pulls:
             assert p.result()[0] == 503 and "modeld stops" in p.result()[1]
 
@@ -206,5 +206,5 @@ def test_an_engine_elsewhere_whose_name_hangs_delays_nobody_else(host, start_in,
         began = time.monotonic()
         assert m.http.get("/models").status_code == 200
         assert m.http.post("/models/prune").status_code == 200  # a job on the disk
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 8
         assert asked.result().status_code in (502, 504)

@@ -188,6 +188,6 @@ def test_a_cancelled_stream_frees_the_engine_at_once(plain, modeld):
 
     assert running() == 1
     stream.close()
-    eventually(lambda: running() == 0, 2)
+    eventually(lambda: running() == 0)
     r = plain.chat.completions.create(model=TEXT, messages=HELLO, max_tokens=2)
     assert r.usage.completion_tokens <= 2

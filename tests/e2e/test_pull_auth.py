@@ -289,7 +289,7 @@ def in_net_with_proxy(memory, name, auth, test):
             test(port, folder)
         finally:
             proxy.terminate()
-            proxy.wait(10)
+            proxy.wait(60)
     tls_port = []
     return run, tls_port, folder
 

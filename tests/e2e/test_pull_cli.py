@@ -65,7 +65,7 @@ def test_it_goes_on_whenever_the_daemon_comes_back(registry, server, store):
     for i in range(kills):
         p.until((i + 1) * 90 * MB)
         modeld.process.send_signal(signal.SIGTERM if i == kills // 2 else signal.SIGKILL)
-        modeld.process.wait(10)
+        modeld.process.wait(60)
         modeld = server()
     code, out, err = p.end()
     assert code == 0, err
@@ -86,7 +86,7 @@ def test_a_daemon_that_stays_away_is_told_with_what_to_do(registry, server, stor
     p = Pull(modeld, f"{registry.host}/ai/away:v1")
     p.until(40 * MB)
     modeld.process.kill()
-    modeld.process.wait(10)
+    modeld.process.wait(60)
     code, out, err = p.end()
     assert code == 1 and "successfully" not in out
     assert "Retrying download (attempt 4/4) in 8s..." in err

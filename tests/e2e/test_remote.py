@@ -25,7 +25,7 @@ def pushed(registry, request):
 
 
 def remote(modeld, name, **kw):
-    return modeld.http.get(f"/models/{name}", params={"remote": "true"}, timeout=30, **kw)
+    return modeld.http.get(f"/models/{name}", params={"remote": "true"}, timeout=60, **kw)
 
 
 def is_empty(store):
@@ -95,7 +95,7 @@ def test_only_who_may_manage_makes_modeld_go_out(registry, pushed, keyed, store)
     before = len(registry.requests())
 
     def get(key):
-        return httpx.get(f"{m.url}/models/{pushed.name}?remote=true", timeout=30,
+        return httpx.get(f"{m.url}/models/{pushed.name}?remote=true", timeout=60,
                          headers={"Authorization": f"Bearer {key['key']}"})
     r = get(asking)
     assert r.status_code == 403 and "manage" in r.text
@@ -141,7 +141,7 @@ def test_who_leaves_ends_the_look(liar, start, store):
         if "/manifests/" not in h.path:
             return False
         hold.set()
-        h.connection.settimeout(20)
+        h.connection.settimeout(60)
         if not h.connection.recv(1):  # modeld closes: its client has left
             gone.set()
         h.close_connection = True
@@ -151,10 +151,10 @@ def test_who_leaves_ends_the_look(liar, start, store):
     s = m.connect()
     s.sendall(f"GET /models/{r.host}/ai/x:v1?remote=true HTTP/1.1\r\nHost: localhost\r\n\r\n"
               .encode())
-    assert hold.wait(10)
+    assert hold.wait(60)
     assert m.http.get("/models").status_code == 200  # nobody waits for it
     s.close()
-    assert gone.wait(10)
+    assert gone.wait(60)
 
 
 def test_what_is_no_model_is_said(registry, pushed, start, store):

@@ -160,7 +160,7 @@ class Follower:
 
     def __init__(self, m, **params):
         self.events = []
-        self.client = httpx.Client(base_url=m.url, timeout=30)
+        self.client = httpx.Client(base_url=m.url, timeout=60)
         self.stream = self.client.stream("GET", PATH, params=params,
                                          headers={"Accept": "text/event-stream"})
         self.response = self.stream.__enter__()
@@ -184,7 +184,7 @@ class Follower:
     def close(self):
         sock = self.response.extensions["network_stream"].get_extra_info("socket")
         sock.shutdown(socket.SHUT_RDWR)
-        self.thread.join(10)
+        self.thread.join(60)
         self.client.close()
 
 
@@ -238,10 +238,10 @@ def test_followers_are_counted_and_let_go_at_the_end(begin):
     assert m.http.head(PATH, headers={"Accept": "text/event-stream"}).status_code == 200
     m.process.send_signal(signal.SIGTERM)
     for f in all_:
-        f.thread.join(10)
+        f.thread.join(60)
         assert not f.thread.is_alive()
         f.client.close()
-    assert m.process.wait(20) == 0
+    assert m.process.wait(60) == 0
 
 
 # ---- who may see it ----
@@ -292,12 +292,12 @@ def command(m, *args, **kw):
 def test_the_command_shows_them(begin):
     m = begin()
     ask(m)
-    out, err = command(m).communicate(timeout=20)
+    out, err = command(m).communicate(timeout=60)
     assert json.loads(out) == groups(m) and not err
-    out, _ = command(m, "--model", "nobody/x").communicate(timeout=20)
+    out, _ = command(m, "--model", "nobody/x").communicate(timeout=60)
     assert json.loads(out) == []
     p = command(m, "--include-existing")
-    out, err = p.communicate(timeout=20)
+    out, err = p.communicate(timeout=60)
     assert p.returncode == 2 and "--follow" in err
 
 
@@ -309,7 +309,7 @@ def test_the_command_follows_until_ctrl_c(begin):
     ask(m, "two")
     assert "two" in json.loads(p.stdout.readline())[0]["records"][0]["request"]
     p.send_signal(signal.SIGINT)
-    out, err = p.communicate(timeout=20)
+    out, err = p.communicate(timeout=60)
     assert p.returncode == 0 and "Connected to request stream" in err
 
 

@@ -63,7 +63,7 @@ def offline(own_store, tmp_path):
     with pytest.raises(BlockingIOError):
         names.recv(512)
     # It would have noted it.
-    names.settimeout(20)
+    names.settimeout(60)
     with subprocess.Popen([*m.enter, "getent", "ahosts", "registry.example.com"],
                           stdout=subprocess.DEVNULL) as asks:
         assert b"registry" in names.recv(512)

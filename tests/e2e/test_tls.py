@@ -71,7 +71,7 @@ def served(models_store, tmp_path_factory):
 
 
 def connect(m, context=None, host="localhost", **kw):
-    raw = socket.create_connection(("127.0.0.1", m.tls), timeout=20)
+    raw = socket.create_connection(("127.0.0.1", m.tls), timeout=60)
     return (context or trusting(m)).wrap_socket(raw, server_hostname=host, **kw)
 
 
@@ -182,7 +182,7 @@ def test_a_users_cli_finds_the_authority_of_that_users_modeld():
         assert got.returncode == 0, got.stderr
     finally:
         p.terminate()
-        assert p.wait(30) == 0
+        assert p.wait(60) == 0
         shutil.rmtree(home)
 
 
@@ -377,7 +377,7 @@ def test_an_own_certificate_and_its_change_while_it_runs(start, tmp_path):
 def refused(tmp_path, *args, **env):
     got = subprocess.run(
         [str(BUILD / "modeld"), "--port", "0", "--socket", "off", "--store",
-         str(tmp_path / "s"), *map(str, args)], capture_output=True, text=True, timeout=20,
+         str(tmp_path / "s"), *map(str, args)], capture_output=True, text=True, timeout=60,
         env={**os.environ, "STATE_DIRECTORY": str(tmp_path), **env})
     assert got.returncode in (1, 2)
     return got.stderr.strip().splitlines()[-1]
@@ -505,7 +505,7 @@ def test_only_modern_tls_is_spoken(tls):
 def test_nobody_renegotiates(tls):
     got = subprocess.run(
         ["openssl", "s_client", "-connect", f"localhost:{tls.tls}", "-tls1_2", "-CAfile",
-         str(tls.certs / "ca.crt")], input="R\n", capture_output=True, text=True, timeout=30)
+         str(tls.certs / "ca.crt")], input="R\n", capture_output=True, text=True, timeout=60)
     assert "Verify return code: 0 (ok)" in got.stdout
     assert "no renegotiation" in got.stderr
     assert tls.http.get("/version").status_code == 200
@@ -527,7 +527,7 @@ def test_hostile_handshakes_end_and_harm_nobody(start, tmp_path):
            good[:10] + os.urandom(50) + good[60:], good + b"\x17\x03\x03\x00\x05hello",
            good + good, b"\x15\x03\x03\x00\x02\x02\x28", b"\x16\x03\x01\x00\x00" * 2000]
     for data in bad:
-        s = socket.create_connection(("127.0.0.1", tls.tls), timeout=20)
+        s = socket.create_connection(("127.0.0.1", tls.tls), timeout=60)
         try:
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
@@ -544,7 +544,7 @@ def test_hostile_handshakes_end_and_harm_nobody(start, tmp_path):
 
 @pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1", b"DELETE /models/x HTTP/1.1"])
 def test_plain_http_on_the_tls_port_is_told_so(tls, request_line):
-    s = socket.create_connection(("127.0.0.1", tls.tls), timeout=20)
+    s = socket.create_connection(("127.0.0.1", tls.tls), timeout=60)
     s.sendall(request_line + b"\r\nHost: localhost\r\n\r\n")
     got = b""
     while True:
@@ -556,7 +556,7 @@ def test_plain_http_on_the_tls_port_is_told_so(tls, request_line):
 
 
 def test_tls_on_the_plain_port_is_refused(tls):
-    s = socket.create_connection(("127.0.0.1", tls.port), timeout=20)
+    s = socket.create_connection(("127.0.0.1", tls.port), timeout=60)
     with pytest.raises(ssl.SSLError):
         trusting(tls).wrap_socket(s, server_hostname="localhost")
 
@@ -566,7 +566,7 @@ def test_half_open_handshakes_leave_room_for_others_and_end(tls):
     before = tls.rss_kib()
     many = []
     for _ in range(800):
-        s = socket.create_connection(("127.0.0.1", tls.tls), timeout=30)
+        s = socket.create_connection(("127.0.0.1", tls.tls), timeout=60)
         s.sendall(part)
         many.append(s)
     with connect(tls) as s:
