@@ -191,6 +191,19 @@
 #define LIMIT_CACHE_ID_BYTES 128
 /* Answers under way at once in one modeld-llama; llama.cpp can have 256. */
 #define LIMIT_SLOTS 256
+/* Images of one request; of all that are under way or wait, each some 10 MB
+ * when it is scaled; and how many are known again. One image's file (OpenAI
+ * takes 20 MB), its pixels (a camera's 24 million), a side, how often the
+ * longer side may have the shorter one (some models go to 200), and the
+ * processor time that it may take to read. */
+#define LIMIT_IMAGES 32
+#define LIMIT_IMAGES_OPEN 128
+#define LIMIT_IMAGE_NAMES 1024
+#define LIMIT_IMAGE_BYTES (20u << 20)
+#define LIMIT_IMAGE_PIXELS (32u << 20)
+#define LIMIT_IMAGE_SIDE 16384
+#define LIMIT_IMAGE_ASPECT 100
+#define LIMIT_IMAGE_MS 10000
 /* Adapters of one model, each with a name and a scale; sane scales are around
  * 1, and far beyond them a model's numbers overflow. */
 #define LIMIT_LORA_ADAPTERS 32

@@ -8,6 +8,7 @@
 #include "io/timer.h"
 #include "llama/batch_priv.h"
 #include "llama/draft.h"
+#include "llama/projector.h"
 #include "llama/sizing.h"
 #include "llama/weights.h"
 
@@ -24,6 +25,7 @@ static struct batch_task *task_of(struct list *link)
 static void task_free(struct batch_task *t)
 {
 	tokens_fini(&t->ask.tokens);
+	runs_fini(&t->ask.runs);
 	sample_free(t->ask.sample);
 	free(t);
 }
@@ -235,8 +237,9 @@ struct batch_task *batch_start(struct batch *b, struct batch_ask *ask,
 	return t;
 }
 
-static void wake(struct batch *b)
+static void wake(void *batch)
 {
+	struct batch *b = batch;
 	pthread_mutex_lock(&b->mutex);
 	b->is_woken = true;
 	pthread_cond_signal(&b->cond);
@@ -354,7 +357,7 @@ static int context_init(struct batch *b, const struct batch_options *o,
 	b->facts.is_embedding = size.is_embedding;
 	b->facts.is_ranking =
 		size.is_embedding && p.pooling_type == LLAMA_POOLING_TYPE_RANK;
-	b->max_tokens = (int)p.n_batch;
+	b->max_tokens = b->facts.batch_tokens = (int)p.n_batch;
 	b->max_rows = p.n_outputs_max ? (int)p.n_outputs_max : (int)p.n_batch;
 	b->facts.vector_length =
 		b->facts.is_ranking
@@ -371,6 +374,7 @@ int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 	auto_(batch) b = xcalloc(1, sizeof *b);
 	b->weights = o->weights;
 	b->lora = o->lora;
+	b->projector = o->projector;
 	b->vocab = weights_vocab(o->weights);
 	b->n_vocab = (size_t)llama_vocab_n_tokens(b->vocab);
 	list_init(&b->inbox);
@@ -403,6 +407,8 @@ int batch_new(struct uv_loop_s *loop, const struct batch_options *o,
 	auto_(batch) b = NULL;
 	if (batch_new_still(loop, o, &b, e))
 		return -1;
+	if (b->projector)
+		projector_set_wake(b->projector, wake, b);
 	int rc = pthread_create(&b->thread, NULL, run, b);
 	if (rc) {
 		errno = rc;
@@ -434,6 +440,8 @@ void batch_free(struct batch *b)
 {
 	if (!b)
 		return;
+	if (b->projector)
+		projector_set_wake(b->projector, NULL, NULL);
 	if (b->thread) {
 		atomic_store(&b->is_stopping, true);
 		wake(b);

@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "llama/common_shim.h"
 #include "llama/lora.h"
+#include "llama/runs.h"
 #include "llama/sample.h"
 #include "llama/tokens.h"
 
@@ -22,11 +23,12 @@ struct weights;
 struct batch_options {
 	const struct weights *weights; /* must outlive the batch */
 	const struct lora *lora;       /* likewise; NULL: no adapters */
+	struct projector *projector;   /* likewise; NULL: no pictures */
 	int context;		       /* tokens per request; 0: chosen */
 	int slots;		       /* requests at once; 0: chosen */
-	int threads;	  /* 0: all that may be used, at most that */
-	int batch_tokens; /* 0: chosen */
-	int pooling;	  /* llama_pooling_type; -1: the model's */
+	int threads;	    /* 0: all that may be used, at most that */
+	int batch_tokens;   /* 0: chosen */
+	int pooling;	    /* llama_pooling_type; -1: the model's */
 	size_t cache_bytes; /* of states in host memory, at most; 0: none */
 	const struct draft_options *draft; /* NULL: nothing is drafted */
 };
@@ -36,6 +38,7 @@ struct batch_facts {
 	int context;
 	int slots;
 	int threads;
+	int batch_tokens;  /* computed at once, at most */
 	bool is_embedding; /* tasks make vectors, and never tokens */
 	bool is_ranking;   /* and these are scores */
 	int vector_length;
@@ -64,6 +67,7 @@ bool batch_owner_same(const struct batch_owner *a, const struct batch_owner *b);
 
 struct batch_ask {
 	struct tokens tokens;  /* not empty; becomes the batch's */
+	struct runs runs;      /* its pictures; becomes the batch's */
 	struct sample *sample; /* becomes the batch's; NULL for a vector */
 	int64_t max_tokens;    /* below 0: until the context is full */
 	int n_top;	       /* likeliest tokens to tell; below 0: no
@@ -109,11 +113,11 @@ void batch_pause(struct batch_task *t, bool is_paused);
 /* Numbers of a task, whole once on_end or the first on_token came. */
 struct batch_times {
 	size_t n_prompt;
-	size_t n_cached;   /* of them, taken from the cache */
-	size_t n_made;	   /* tokens sampled, with the model's end token */
-	size_t n_drafted;  /* tokens computed ahead; of them, taken */
+	size_t n_cached;  /* of them, taken from the cache */
+	size_t n_made;	  /* tokens sampled, with the model's end token */
+	size_t n_drafted; /* tokens computed ahead; of them, taken */
 	size_t n_accepted;
-	uint64_t began_ns; /* when its prompt was begun */
+	uint64_t began_ns;	 /* when its prompt was begun */
 	uint64_t prompt_done_ns; /* 0 before that */
 	uint64_t last_ns;	 /* when the last token was sampled */
 };

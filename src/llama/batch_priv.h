@@ -1,5 +1,6 @@
 /* batch_priv.h - what batch.c (the thread and its queues), decode.c (text),
- * embed.c (vectors) and prefix.c (which cells to keep) share. */
+ * sight.c (pictures), embed.c (vectors), prefix.c (which cells to keep) and
+ * draft.c (speculation) share. */
 #pragma once
 #include "base/list.h"
 #include "llama/batch.h"
@@ -33,9 +34,9 @@ struct batch_task {
 	/* The compute thread's. */
 	struct list link; /* in inbox, queue or active */
 	struct slot *slot;
-	size_t caller;	/* fair.c: whose it is */
-	bool is_passed; /* fair.c: it was asked already */
-	size_t n_told;	/* prompt tokens handed over */
+	size_t caller;		   /* fair.c: whose it is */
+	bool is_passed;		   /* fair.c: it was asked already */
+	size_t n_told;		   /* prompt tokens handed over */
 	size_t marks[BATCH_MARKS]; /* so many tokens computed: keep a part */
 	size_t n_marks;
 	size_t last_mark;
@@ -95,7 +96,8 @@ enum batch_cut {
 struct batch {
 	struct batch_facts facts;
 	const struct weights *weights;
-	const struct lora *lora;       /* NULL: no adapters */
+	const struct lora *lora;     /* NULL: no adapters */
+	struct projector *projector; /* NULL: it takes no pictures */
 	const struct llama_vocab *vocab;
 	size_t n_vocab;
 
@@ -125,16 +127,16 @@ struct batch {
 	struct slot *slots;
 	struct llama_batch batch;
 	struct pace pace;
-	bool is_paced;	  /* all is computed by this machine's cores */
-	int max_tokens;	  /* of one batch */
-	int max_rows;	  /* rows of logits in one batch */
+	bool is_paced;	/* all is computed by this machine's cores */
+	int max_tokens; /* of one batch */
+	int max_rows;	/* rows of logits in one batch */
 	enum batch_cut cut;
 	size_t window;	      /* of BATCH_CUT_IN_WINDOW, tokens */
 	bool is_recurrent;    /* a slot takes one cell, whatever it holds */
 	bool parts_are_whole; /* what cannot be cut is all there is */
 	struct keep keep;
 	atomic_size_t n_kept, n_restored; /* states, since the start */
-	double copy_ns; /* measured: one byte to or from there, smoothed */
+	double copy_ns;	  /* measured: one byte to or from there, smoothed */
 	uint64_t clock;	  /* counts uses, for slot.used */
 	double prompt_ns; /* measured: one prompt token, smoothed */
 	struct lora_turn turn;
@@ -161,6 +163,18 @@ must_use int batch_new_still(struct uv_loop_s *loop,
 			     struct err *e);
 bool batch_step(struct batch *b);
 
+/* ---- decode.c, for sight.c ---- */
+void decode_end(struct batch_task *t, enum batch_end why);
+/* Does it take part in this step? */
+bool decode_has(const struct batch *b, const struct batch_task *t);
+/* Tokens of prompts that a step beside so many answers may take. */
+size_t decode_prompt_room(const struct batch *b, size_t n_answers);
+/* All of its tokens are cells: what does this row of logits give? */
+void decode_sample(struct batch *b, struct batch_task *t, int32_t row);
+void decode_make_room(struct batch *b);
+
 /* ---- one step of work; false: there was nothing to do ---- */
 bool decode_step(struct batch *b);
+/* Pictures: has them encoded, and computes one or a piece of one. */
+bool sight_step(struct batch *b);
 bool embed_step(struct batch *b);

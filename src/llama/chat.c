@@ -1,15 +1,18 @@
 /* chat.c - POST /v1/chat/completions. */
 #include "llama/generate.h"
 #include "llama/history.h"
+#include "llama/images.h"
 #include "llama/respond.h"
 #include "llama/schema.h"
 #include "llama/settings.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* ---- messages, tools, formats ---- */
 
-static int check_part(const json_t *part, size_t i, struct err *e)
+static int check_part(const struct serve *s, const json_t *part, size_t i,
+		      struct err *e)
 {
 	const char *type = json_string_value(json_object_get(part, "type"));
 	if (!type)
@@ -17,11 +20,16 @@ static int check_part(const json_t *part, size_t i, struct err *e)
 				 "messages[%zu]: each part of 'content' must "
 				 "be an object with a 'type'",
 				 i);
+	if (strcmp(type, "image_url") == 0) {
+		char where[40];
+		snprintf(where, sizeof where, "messages[%zu]", i);
+		return images_check(s, part, where, e);
+	}
 	if (strcmp(type, "text") != 0)
 		return err_field(e, "messages",
-				 "messages[%zu]: this model takes text only, "
+				 "messages[%zu]: this model takes text%s only, "
 				 "not a part of type '%s'",
-				 i, type);
+				 i, s->projector ? " and images" : "", type);
 	if (!json_is_string(json_object_get(part, "text")))
 		return err_field(e, "messages",
 				 "messages[%zu]: a text part must have a "
@@ -43,7 +51,8 @@ static int check_call(const json_t *call, size_t i, struct err *e)
 	return 0;
 }
 
-static int check_message(const json_t *m, size_t i, struct err *e)
+static int check_message(const struct serve *s, const json_t *m, size_t i,
+			 struct err *e)
 {
 	static const char *const roles[] = { "system", "developer",
 					     "user",   "assistant",
@@ -76,13 +85,14 @@ static int check_message(const json_t *m, size_t i, struct err *e)
 				 i);
 	json_array_foreach(content, k, j)
 	{
-		if (check_part(j, i, e))
+		if (check_part(s, j, i, e))
 			return -1;
 	}
 	return 0;
 }
 
-static int check_messages(const json_t *messages, struct err *e)
+static int check_messages(const struct serve *s, const json_t *messages,
+			  struct err *e)
 {
 	size_t i;
 	json_t *m;
@@ -92,7 +102,7 @@ static int check_messages(const json_t *messages, struct err *e)
 				 "one message");
 	json_array_foreach(messages, i, m)
 	{
-		if (check_message(m, i, e))
+		if (check_message(s, m, i, e))
 			return -1;
 	}
 	return 0;
@@ -284,15 +294,41 @@ static int render(struct generate *g, struct err *e)
 	return 0;
 }
 
+/* With marks in place of images, which g->images has then. */
+static int read_chat(struct generate *g, struct err *e)
+{
+	if (check_messages(g->serve, g->params.messages, e) ||
+	    check_tools(g->params.tools, e))
+		return -1;
+	/* The body is this request's own. */
+	if (images_take(g->serve, (json_t *)g->params.messages, &g->images, e))
+		return -1;
+	return render(g, e);
+}
+
+static void on_images(void *ctx, const struct err *failure)
+{
+	struct generate *g = ctx;
+	struct err e;
+	int rc = failure ? -1
+			 : images_prompt(g->images,
+					 common_shim_prompt_text(g->chat),
+					 &g->prompts[0], &e);
+	generate_go_on(g, failure ? failure : rc ? &e : NULL);
+}
+
 static int chat_read(struct generate *g, struct err *e)
 {
-	if (check_messages(g->params.messages, e) ||
-	    check_tools(g->params.tools, e) || render(g, e))
+	if (read_chat(g, e))
 		return -1;
 	const char *stop;
 	for (size_t i = 0; (stop = common_shim_prompt_stop(g->chat, i)); i++)
 		settings_stop_at(g, str_of(stop));
 	generate_prompts(g, 1);
+	if (g->images) {
+		images_read(g->images, on_images, g);
+		return GENERATE_LATER;
+	}
 	return serve_tokenize(g->serve, common_shim_prompt_text(g->chat),
 			      TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL,
 			      "messages", &g->prompts[0].tokens, e);
@@ -307,8 +343,7 @@ static int apply_template(struct generate *g, struct str body, struct writer *w,
 		return -1;
 	params_fill(g->body, g->serve->defaults);
 	if (params_parse(g->body, PARAMS_CHAT, &g->params, e) ||
-	    check_messages(g->params.messages, e) ||
-	    check_tools(g->params.tools, e) || render(g, e))
+	    read_chat(g, e))
 		return -1;
 	writer_raw(w, STR("{\"prompt\":"));
 	writer_json(w, common_shim_prompt_text(g->chat));
@@ -323,6 +358,7 @@ static void on_template_body(void *ctx, struct str body)
 	struct err e = { 0 };
 	int failed = apply_template(g, body, &w, &e);
 	common_shim_prompt_free(g->chat);
+	images_free(g->images);
 	json_decref(g->body);
 	/* The exchange's arena, and so `g`, may end with its answer. */
 	if (failed)

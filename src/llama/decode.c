@@ -36,7 +36,7 @@ static void leave_slot(struct batch_task *t)
 	atomic_fetch_sub(&t->batch->n_running, 1);
 }
 
-static void end(struct batch_task *t, enum batch_end why)
+void decode_end(struct batch_task *t, enum batch_end why)
 {
 	leave_slot(t);
 	if (t->times.n_drafted)
@@ -50,7 +50,7 @@ static void drop_cancelled(struct batch *b)
 {
 	list_each (it, &b->active)
 		if (atomic_load(&task_of(it)->cancelled))
-			end(task_of(it), BATCH_STOP);
+			decode_end(task_of(it), BATCH_STOP);
 	list_each (it, &b->queue) {
 		if (!atomic_load(&task_of(it)->cancelled))
 			continue;
@@ -74,7 +74,8 @@ static void start(struct batch *b, struct batch_task *t, struct slot *s)
 	t->times.began_ns = timer_now_ns();
 	t->times.n_cached = s->cells.n;
 	for (size_t i = 0; i < t->n_prompt; i++)
-		sample_saw(t->ask.sample, t->ask.tokens.p[i]);
+		if (t->ask.tokens.p[i] >= 0) /* no picture */
+			sample_saw(t->ask.sample, t->ask.tokens.p[i]);
 }
 
 /* Gives slots to waiting tasks, as it is their turn, while their prompts fit
@@ -103,8 +104,7 @@ static size_t missing(const struct batch_task *t)
 	return t->ask.tokens.n - t->slot->cells.n;
 }
 
-/* Does it take part in this step? */
-static bool is_in(const struct batch *b, const struct batch_task *t)
+bool decode_has(const struct batch *b, const struct batch_task *t)
 {
 	return !atomic_load(&t->paused) && lora_turn_has(b, t);
 }
@@ -115,6 +115,7 @@ static void put(struct batch *b, struct batch_task *t, size_t room)
 {
 	struct slot *s = t->slot;
 	size_t n = MIN(MIN(missing(t), room), prefix_until_mark(t));
+	n = MIN(n, runs_text(&t->ask.runs, s->cells.n));
 	for (size_t i = 0; i < n; i++) {
 		size_t pos = s->cells.n + i;
 		bool is_last = pos + 1 == t->ask.tokens.n;
@@ -122,14 +123,13 @@ static void put(struct batch *b, struct batch_task *t, size_t room)
 			    pos < t->n_prompt;
 		if (is_last)
 			s->row = b->batch.n_tokens;
-		batch_add(b, t->ask.tokens.p[pos], pos, s->seq,
-			  is_last || told);
+		batch_add(b, t->ask.tokens.p[pos], runs_pos(&t->ask.runs, pos),
+			  s->seq, is_last || told);
 	}
 	s->n_new = n;
 }
 
-/* Tokens of prompts that this step may take. */
-static size_t prompt_room(const struct batch *b, size_t n_answers)
+size_t decode_prompt_room(const struct batch *b, size_t n_answers)
 {
 	size_t room = (size_t)b->max_tokens - n_answers;
 	if (!n_answers || b->prompt_ns <= 0)
@@ -148,12 +148,13 @@ static void put_prompts(struct batch *b, size_t n_answers)
 	size_t rows = (size_t)b->max_rows - n_answers;
 	list_each (it, &b->active) {
 		struct batch_task *t = task_of(it);
-		if (!is_in(b, t) || missing(t) < 2)
+		size_t text = runs_text(&t->ask.runs, t->slot->cells.n);
+		if (!decode_has(b, t) || missing(t) < 2 || !text)
 			continue;
 		prompts[n] = t;
-		lacks[n++] = missing(t);
+		lacks[n++] = MIN(missing(t), text);
 	}
-	fair_share(lacks, n, prompt_room(b, n_answers), gets);
+	fair_share(lacks, n, decode_prompt_room(b, n_answers), gets);
 	for (size_t i = 0; i < n && rows; i++) {
 		bool tells = prompts[i]->ask.tells_prompt;
 		put(b, prompts[i], tells ? MIN(gets[i], rows) : gets[i]);
@@ -169,7 +170,7 @@ static void plan(struct batch *b)
 		b->slots[i].row = -1;
 	}
 	list_each (it, &b->active)
-		if (is_in(b, task_of(it)) && missing(task_of(it)) == 1)
+		if (decode_has(b, task_of(it)) && missing(task_of(it)) == 1)
 			put(b, task_of(it), 1);
 	put_prompts(b, (size_t)b->batch.n_tokens);
 	draft_put(b);
@@ -225,7 +226,7 @@ static bool sample(struct batch *b, struct batch_task *t, int32_t row,
 	if (!t->times.n_made)
 		t->times.prompt_done_ns = t->times.last_ns = token.at_ns;
 	if (t->ask.max_tokens == 0) {
-		end(t, BATCH_LENGTH);
+		decode_end(t, BATCH_LENGTH);
 		return false;
 	}
 	token.id = sample_next(t->ask.sample, b->ctx, row);
@@ -236,19 +237,24 @@ static bool sample(struct batch *b, struct batch_task *t, int32_t row,
 		err_set(&t->err, ERR_ENGINE,
 			"no token of the model fits the "
 			"format that was asked for");
-		end(t, BATCH_FAILED);
+		decode_end(t, BATCH_FAILED);
 	} else if (is_ender(b, token.id)) {
-		end(t, BATCH_STOP);
+		decode_end(t, BATCH_STOP);
 	} else {
 		tokens_push(&t->ask.tokens, token.id);
 		tell(t, &token, row);
 		if ((int64_t)t->times.n_made == t->ask.max_tokens ||
 		    t->ask.tokens.n >= (size_t)b->facts.context)
-			end(t, BATCH_LENGTH);
+			decode_end(t, BATCH_LENGTH);
 		else
 			return guess >= 0 && token.id == guess;
 	}
 	return false;
+}
+
+void decode_sample(struct batch *b, struct batch_task *t, int32_t row)
+{
+	sample(b, t, row, -1);
 }
 
 /* Drafted tokens stand as far as they are what is sampled anyway; each then has
@@ -293,7 +299,7 @@ static void harvest(struct batch *b)
 
 /* There is no room for the batch. Idle slots go first; then the youngest task
  * starts again later, with the tokens it has; one that is alone is full. */
-static void make_room(struct batch *b)
+void decode_make_room(struct batch *b)
 {
 	if (prefix_evict(b))
 		return;
@@ -301,7 +307,7 @@ static void make_room(struct batch *b)
 	struct slot *s = t->slot;
 	bool is_alone = b->active.next == b->active.prev;
 	if (is_alone) {
-		end(t, BATCH_LENGTH);
+		decode_end(t, BATCH_LENGTH);
 		prefix_clear(b, s);
 		return;
 	}
@@ -321,7 +327,7 @@ static void fail_all(struct batch *b, int rc)
 		if (!s->n_new)
 			continue;
 		t->err = e;
-		end(t, BATCH_FAILED);
+		decode_end(t, BATCH_FAILED);
 		prefix_clear(b, s);
 	}
 }
@@ -343,7 +349,7 @@ bool decode_step(struct batch *b)
 	lora_turn_choose(b);
 	plan(b);
 	if (!b->batch.n_tokens)
-		return draft_measure_idle(b);
+		return sight_step(b) || draft_measure_idle(b);
 	size_t n_answers = draft_count(b);
 	for (int i = 0; i < b->facts.slots; i++)
 		n_answers += b->slots[i].n_new == 1;
@@ -351,7 +357,7 @@ bool decode_step(struct batch *b)
 	int rc = batch_compute(b);
 	if (rc == 1) {
 		if (!draft_had_no_room(b))
-			make_room(b);
+			decode_make_room(b);
 	} else if (rc) {
 		fail_all(b, rc);
 	} else {
@@ -359,6 +365,7 @@ bool decode_step(struct batch *b)
 		measure(b, took, n_answers);
 		draft_computed(b, (double)took);
 		harvest(b);
+		sight_step(b);
 	}
 	return true;
 }

@@ -266,6 +266,13 @@ static struct batch_task *task_of(struct list *link)
 	return container_of(link, struct batch_task, link);
 }
 
+/* After some pictures positions are no longer the tokens' numbers. */
+static bool is_moved(const struct batch_task *t)
+{
+	size_t n = t->ask.tokens.n;
+	return runs_pos(&t->ask.runs, n) != n;
+}
+
 static void draft_all(struct batch *b, size_t room)
 {
 	struct draft_source_ask asks[MOST_TASKS];
@@ -274,7 +281,7 @@ static void draft_all(struct batch *b, size_t room)
 	list_each (it, &b->active) {
 		struct batch_task *t = task_of(it);
 		struct draft_slot *ds = of(b, t->slot);
-		if (t->slot->n_new != 1 || !t->times.n_made)
+		if (t->slot->n_new != 1 || !t->times.n_made || is_moved(t))
 			continue;
 		struct gain_case c = { .n_tasks = d->n_tasks,
 				       .n_batch = n_batch,
@@ -282,7 +289,7 @@ static void draft_all(struct batch *b, size_t room)
 		if (d->o.looks_up)
 			look_up(b, ds, &t->ask.tokens, &c);
 		c.most = most_for(b, t, share);
-		if (!ds->n && d->ctx && c.most &&
+		if (!ds->n && d->ctx && c.most && !t->ask.runs.n &&
 		    ask_model(b, ds, t, &c, &asks[n_asks]))
 			n_batch += asks[n_asks++].most;
 		n_batch += ds->n;
@@ -402,10 +409,19 @@ void draft_enter(struct batch *b, const struct slot *s)
 
 /* ---- idle time ---- */
 
+static bool has_picture(const struct tokens *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->p[i] < 0)
+			return true;
+	return false;
+}
+
 static struct slot *idle_slot(struct batch *b)
 {
 	for (int i = 0; i < b->facts.slots; i++)
-		if (!b->slots[i].task && b->slots[i].cells.n)
+		if (!b->slots[i].task && b->slots[i].cells.n &&
+		    !has_picture(&b->slots[i].cells))
 			return &b->slots[i];
 	return NULL;
 }

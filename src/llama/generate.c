@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "http/sse.h"
+#include "llama/images.h"
 #include "llama/respond.h"
 #include "llama/settings.h"
 #include "llama/weights.h"
@@ -19,8 +20,11 @@ static void generate_free(struct generate *g)
 			batch_cancel(g->choices[i].task);
 		choice_fini(&g->choices[i]);
 	}
-	for (size_t i = 0; i < g->n_prompts; i++)
+	for (size_t i = 0; i < g->n_prompts; i++) {
 		tokens_fini(&g->prompts[i].tokens);
+		runs_fini(&g->prompts[i].runs);
+	}
+	images_free(g->images);
 	free(g->choices);
 	free(g->prompts);
 	free(g->stops);
@@ -414,6 +418,7 @@ static void run(struct generate *g)
 		};
 		for (size_t k = 0; k < p->tokens.n; k++)
 			tokens_push(&ask.tokens, p->tokens.p[k]);
+		runs_copy(&p->runs, &ask.runs);
 		c->task = batch_start(g->serve->batch, &ask, &batch_fns, c);
 	}
 	serve_on_change(g->serve);
@@ -428,9 +433,22 @@ static int read(struct generate *g, struct str body, struct err *e)
 	params_fill(g->body, g->serve->defaults);
 	if (params_parse(g->body, g->kind->where, &g->params, e) ||
 	    lora_read(g->serve->lora, g->params.lora, &g->owner.lora, e) ||
-	    settings_read(g, e) || g->kind->read(g, e))
+	    settings_read(g, e))
 		return -1;
-	return prepare(g, e);
+	return g->kind->read(g, e);
+}
+
+void generate_go_on(struct generate *g, const struct err *failure)
+{
+	struct err e;
+	if (failure) {
+		fail(g, failure);
+	} else if (prepare(g, &e)) {
+		fail(g, &e);
+	} else {
+		put_head(g);
+		run(g);
+	}
 }
 
 static void on_body(void *ctx, struct str body)
@@ -438,12 +456,9 @@ static void on_body(void *ctx, struct str body)
 	struct generate *g = ctx;
 	struct err e = { 0 };
 	g->serve->counts.requests++;
-	if (read(g, body, &e)) {
-		fail(g, &e);
-		return;
-	}
-	put_head(g);
-	run(g);
+	int outcome = read(g, body, &e);
+	if (outcome != GENERATE_LATER)
+		generate_go_on(g, outcome ? &e : NULL);
 }
 
 static void on_gone(void *ctx)

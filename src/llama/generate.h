@@ -11,6 +11,7 @@
 #include "llama/serve.h"
 
 struct generate;
+struct images;
 
 /* How a kind of request words its answer; all are called on the loop thread
  * and append to `w`. */
@@ -18,7 +19,8 @@ struct generate_kind {
 	enum params_where where;
 	const char *id_prefix;
 	const char *whole, *chunk; /* values of "object" */
-	/* Reads the body's own fields and fills g->prompts; -1 refuses it. */
+	/* Reads the body's own fields and fills g->prompts; -1 refuses it,
+	 * GENERATE_LATER calls generate_go_on() when it has. */
 	int (*read)(struct generate *g, struct err *e);
 	/* The member of a choice that holds the answer, with its name. */
 	void (*put_whole)(struct writer *w, const struct choice *c);
@@ -34,9 +36,12 @@ struct generate_kind {
 	void (*put_probs)(struct writer *w, const struct choice *c);
 };
 
+enum generate_outcome { GENERATE_LATER = 1 };
+
 struct generate_prompt {
 	struct tokens tokens;
-	struct str echo; /* text that the answer begins with; in the arena */
+	struct runs runs; /* images among them */
+	struct str echo;  /* text that the answer begins with; in the arena */
 };
 
 struct generate {
@@ -52,6 +57,7 @@ struct generate {
 	struct sample_bias *biases; /* owned */
 	size_t n_biases;
 	struct common_shim_prompt *chat; /* owned; NULL for completions */
+	struct images *images;		 /* owned; NULL: none */
 	struct generate_prompt *prompts; /* owned */
 	size_t n_prompts;
 	struct choice *choices; /* owned; params.n for each prompt, in order */
@@ -67,5 +73,7 @@ struct generate {
 /* Starts a request of this kind: reads its body and does the rest. */
 void generate_start(struct serve *s, struct http_exchange *x,
 		    const struct generate_kind *kind);
+/* The prompts are read, or *failure says why they cannot be. */
+void generate_go_on(struct generate *g, const struct err *failure);
 /* Room for n prompts, empty. */
 void generate_prompts(struct generate *g, size_t n);

@@ -68,8 +68,9 @@ void inspect_props(void *serve, struct http_exchange *x,
 	writer_put(&w,
 		   ",\"kind\":\"%s\",\"threads\":%d,\"build_info\":"
 		   "\"modeld-llama " MODELD_VERSION "\",\"modalities\":"
-		   "{\"vision\":false,\"audio\":false},\"chat_template\":",
-		   batch_kind(f), f->threads);
+		   "{\"vision\":%s,\"audio\":false},\"chat_template\":",
+		   batch_kind(f), f->threads,
+		   s->projector ? "true" : "false");
 	if (s->templates)
 		writer_json(&w, common_shim_template_text(s->templates));
 	else

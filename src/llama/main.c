@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/timer.h"
+#include "llama/album.h"
 #include "llama/bounds.h"
 #include "llama/common_shim.h"
 #include "llama/cores.h"
@@ -9,6 +10,7 @@
 #include "llama/events.h"
 #include "llama/lora.h"
 #include "llama/params.h"
+#include "llama/projector.h"
 #include "llama/sandbox.h"
 #include "llama/serve.h"
 #include "llama/weights.h"
@@ -46,6 +48,8 @@
 	    "prompts that lost their place, in memory (256; 0: none)")        \
 	OPT(gpu_layers, "gpu-layers", "N", COUNT,                             \
 	    "layers on a graphics card (as many as fit)")                     \
+	OPT(mmproj, "mmproj", "PATH", WORD,                                   \
+	    "the model's projector: with it, it takes images")                \
 	OPT(chat_template, "chat-template-file", "PATH", WORD,                \
 	    "a Jinja template in place of the model's")                       \
 	OPT(lora, "lora", "[NAME=]PATH", LORA,                                \
@@ -98,7 +102,7 @@ struct options {
 	unsigned spec;
 	struct draft_options draft;
 	struct lora *lora; /* owned */
-	const char *listen, *alias, *chat_template, *defaults;
+	const char *mmproj, *listen, *alias, *chat_template, *defaults;
 	int events_fd, context, slots, threads, batch, gpu_layers, pooling,
 		cache_mib;
 	bool sandbox;
@@ -403,14 +407,14 @@ static int read_defaults(struct program *p, struct err *e)
 static int shut_in(struct program *p, struct err *e)
 {
 	size_t n = 0, n_lora = lora_count(p->o.lora);
-	auto_free const char **files =
-		xcalloc(p->o.models.n + p->o.drafts.n + n_lora + 1,
-			sizeof *files);
+	auto_free const char **files = xcalloc(
+		p->o.models.n + p->o.drafts.n + n_lora + 2, sizeof *files);
 	for (size_t i = 0; i < p->o.models.n; i++)
 		files[n++] = p->o.models.p[i];
 	for (size_t i = 0; i < p->o.drafts.n; i++)
 		files[n++] = p->o.drafts.p[i];
 	files[n++] = p->o.chat_template;
+	files[n++] = p->o.mmproj;
 	for (size_t i = 0; i < n_lora; i++)
 		files[n++] = lora_path(p->o.lora, i);
 	struct sandbox_options o = { .files = files,
@@ -454,6 +458,30 @@ static int load_drafts(struct program *p, struct err *e)
 	return 0;
 }
 
+/* Text goes on without it where it was left out of the build. */
+static int load_projector(struct program *p, struct err *e)
+{
+	struct serve *s = &p->serve;
+	struct projector_options o = {
+		.path = p->o.mmproj,
+		.weights = p->weights,
+		.threads = p->o.threads ? p->o.threads : cores_usable(),
+		.has_gpu = p->o.gpu_layers != 0 && weights_have_gpu()
+	};
+	if (!o.path)
+		return 0;
+	if (!projector_is_built()) {
+		s->blind = "this model takes images, but this modeld-llama is "
+			   "built without them: build it with IMAGES=on";
+		log_warn("%s", s->blind);
+		return 0;
+	}
+	if (projector_open(&o, &s->projector, e))
+		return err_wrap(e, "the projector");
+	s->album = album_new();
+	return 0;
+}
+
 static int load(struct program *p, struct err *e)
 {
 	struct serve *s = &p->serve;
@@ -463,10 +491,11 @@ static int load(struct program *p, struct err *e)
 				     .on_progress = on_progress,
 				     .ctx = p };
 	if (weights_load(&w, &p->weights, e) || load_drafts(p, e) ||
-	    lora_load(p->o.lora, p->weights, e))
+	    lora_load(p->o.lora, p->weights, e) || load_projector(p, e))
 		return -1;
 	struct batch_options b = { .weights = p->weights,
 				   .lora = p->o.lora,
+				   .projector = s->projector,
 				   .context = p->o.context,
 				   .slots = p->o.slots,
 				   .threads = p->o.threads,
@@ -578,6 +607,8 @@ static void stop(struct program *p)
 	batch_free(p->serve.batch);
 	uv_run(&p->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&p->loop);
+	projector_free(p->serve.projector);
+	album_free(p->serve.album);
 	common_shim_close(p->serve.templates);
 	weights_free(p->weights);
 	weights_free(p->drafts);

@@ -23,21 +23,24 @@ static void keep_first(struct batch *b, struct slot *s, size_t n)
 }
 
 /* Fewer tokens, by what is left or by a part that is laid over it. */
-static void cut(struct batch *b, struct slot *s, size_t n,
-		struct keep_state *part)
+static void cut(struct batch *b, struct slot *s, const struct batch_task *t,
+		size_t n, struct keep_state *part)
 {
 	if (!part && n == s->cells.n)
 		return;
 	if ((!part || stow_back(b, s, part)) &&
-	    llama_memory_seq_rm(b->memory, s->seq, (llama_pos)n, -1))
+	    llama_memory_seq_rm(b->memory, s->seq,
+				(llama_pos)runs_pos(&t->ask.runs, n), -1))
 		keep_first(b, s, n);
 	else
 		prefix_clear(b, s);
 }
 
-static void share(struct batch *b, struct slot *from, struct slot *to, size_t n)
+static void share(struct batch *b, struct slot *from, struct slot *to,
+		  const struct batch_task *t, size_t n)
 {
-	llama_memory_seq_cp(b->memory, from->seq, to->seq, 0, (llama_pos)n);
+	llama_memory_seq_cp(b->memory, from->seq, to->seq, 0,
+			    (llama_pos)runs_pos(&t->ask.runs, n));
 	for (size_t i = 0; i < n; i++)
 		tokens_push(&to->cells, from->cells.p[i]);
 	for (int i = 0; i < b->facts.slots; i++) {
@@ -76,6 +79,13 @@ static size_t most(const struct batch_task *t)
 	return t->ask.tokens.n - 1;
 }
 
+/* What has its first tokens; a picture is taken as a whole. */
+static size_t common(const struct tokens *has, const struct batch_task *t)
+{
+	size_t n = MIN(tokens_common(has, &t->ask.tokens), most(t));
+	return runs_whole(&t->ask.runs, n);
+}
+
 static bool can_cut(const struct batch *b, const struct slot *s, size_t n)
 {
 	if (b->cut != BATCH_CUT_IN_WINDOW || n == s->cells.n)
@@ -95,7 +105,7 @@ static void look_at_slot(const struct batch *b, const struct batch_task *t,
 			 struct slot *s, struct source *best)
 {
 	struct source it = { .slot = s };
-	it.n = MIN(tokens_common(&s->cells, &t->ask.tokens), most(t));
+	it.n = common(&s->cells, t);
 	if (it.n <= best->n || !is_owner(s, t))
 		return;
 	if (!can_cut(b, s, it.n)) {
@@ -110,7 +120,7 @@ static void look_at_state(const struct batch *b, const struct batch_task *t,
 			  struct keep_state *k, struct source *best)
 {
 	struct source it = { .whole = k };
-	it.n = MIN(tokens_common(&k->tokens, &t->ask.tokens), most(t));
+	it.n = common(&k->tokens, t);
 	if (it.n <= best->n || !k->is_whole ||
 	    !batch_owner_same(&k->owner, &t->ask.owner))
 		return;
@@ -162,8 +172,8 @@ static bool mark(struct batch_task *t, size_t n)
 /* Where other prompts left this one's way, the next may do so again. */
 static size_t fork_of(const struct batch *b, const struct batch_task *t)
 {
-	size_t n = keep_common(&b->keep, &t->ask.tokens, most(t),
-			       &t->ask.owner);
+	size_t n =
+		keep_common(&b->keep, &t->ask.tokens, most(t), &t->ask.owner);
 	for (int i = 0; i < b->facts.slots; i++) {
 		const struct slot *s = &b->slots[i];
 		if (is_owner(s, t))
@@ -304,7 +314,8 @@ static struct slot *free_slot(struct batch *b)
 }
 
 /* Fills an empty slot from host memory. */
-static void fill(struct batch *b, struct slot *s, struct source *from)
+static void fill(struct batch *b, struct slot *s, const struct batch_task *t,
+		 struct source *from)
 {
 	struct keep_state *k = from->whole;
 	while (!b->is_recurrent &&
@@ -313,7 +324,7 @@ static void fill(struct batch *b, struct slot *s, struct source *from)
 	for (size_t i = 0; i < k->tokens.n; i++)
 		tokens_push(&s->cells, k->tokens.p[i]);
 	if (stow_back(b, s, k))
-		cut(b, s, from->n, from->part);
+		cut(b, s, t, from->n, from->part);
 	else
 		prefix_clear(b, s);
 	/* From now on the slot holds it, or it is of no use. */
@@ -337,16 +348,16 @@ static void take(struct batch *b, struct slot *to, const struct batch_task *t,
 	if (to == from->slot) {
 		if (from->n < to->cells.n / 2)
 			stow_all(b, to);
-		cut(b, to, from->n, from->part);
+		cut(b, to, t, from->n, from->part);
 		return;
 	}
 	prefix_give_up(b, to);
 	to->owner = t->ask.owner;
 	if (from->slot) {
-		share(b, from->slot, to, from->n);
-		cut(b, to, from->n, from->part);
+		share(b, from->slot, to, t, from->n);
+		cut(b, to, t, from->n, from->part);
 	} else if (from->whole) {
-		fill(b, to, from);
+		fill(b, to, t, from);
 	}
 }
 

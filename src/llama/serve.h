@@ -26,6 +26,9 @@ struct serve {
 	const struct weights *weights;
 	struct batch *batch;
 	const struct lora *lora;
+	struct projector *projector; /* NULL: it takes no images */
+	struct album *album;	     /* with the projector */
+	const char *blind;	     /* why it takes none though it could */
 	struct common_shim_templates *templates;
 	const json_t *defaults; /* of requests' fields; NULL: none */
 	const char *alias; /* what the model is called if a request does not */
