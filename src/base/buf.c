@@ -7,7 +7,8 @@
 
 void buf_init(struct buf *b, size_t max_bytes)
 {
-	*b = (struct buf){ .max = max_bytes };
+	/* No object is larger, and one byte more still adds up. */
+	*b = (struct buf){ .max = MIN(max_bytes, (size_t)PTRDIFF_MAX - 1) };
 }
 
 void buf_fini(struct buf *b)

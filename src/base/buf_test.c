@@ -38,6 +38,18 @@ static void a_buffer_takes_as_much_as_its_ceiling(void **state)
 	assert_true(b.cap <= 301);
 }
 
+static void a_ceiling_beyond_all_memory_is_one(void **state)
+{
+	(void)state;
+	auto_buf struct buf b;
+	buf_init(&b, SIZE_MAX);
+	assert_int_equal(buf_put(&b, "", SIZE_MAX), BUF_FULL);
+	assert_int_equal(buf_put(&b, "abc", 3), 0);
+	assert_int_equal(buf_put(&b, "", SIZE_MAX - 3), BUF_FULL);
+	assert_int_equal(buf_put(&b, "", SIZE_MAX), BUF_FULL);
+	assert_string_equal(b.p, "abc");
+}
+
 static void a_refused_append_leaves_an_empty_buffer_empty(void **state)
 {
 	(void)state;
@@ -156,6 +168,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_add_up_and_end_in_nul),
 		cmocka_unit_test(a_buffer_takes_as_much_as_its_ceiling),
+		cmocka_unit_test(a_ceiling_beyond_all_memory_is_one),
 		cmocka_unit_test(a_refused_append_leaves_an_empty_buffer_empty),
 		cmocka_unit_test(the_front_can_be_dropped_and_the_end_cut),
 		cmocka_unit_test(

@@ -3,6 +3,8 @@
 #include "io/timer.h"
 #include "oci/partial.h"
 
+#include <search.h>
+
 /* A blob, and one who waits for it. */
 struct wanted {
 	struct blobs *set;
@@ -22,6 +24,7 @@ struct blobs {
 	struct registry *registry; /* held while it runs */
 	struct timer tick;
 	struct wanted **all; /* owned; each digest once */
+	void *by_digest;     /* a tree of tsearch(3)'s of the same */
 	size_t n, cap;
 	uint64_t total;
 	struct digest *leases; /* owned; the first n_leased are taken */
@@ -56,6 +59,22 @@ void blobs_lease(struct blobs *b, const struct digest *d)
 	take_leases(b);
 }
 
+static int compare(const void *a, const void *b)
+{
+	const struct wanted *x = a, *y = b;
+	return strcmp(x->is.digest.hex, y->is.digest.hex);
+}
+
+/* A balanced tree: who writes a manifest chooses its digests, and may know of a
+ * hash what collides. */
+static bool is_new(struct blobs *b, struct wanted *w)
+{
+	struct wanted **at = tsearch(w, &b->by_digest, compare);
+	if (!at)
+		abort(); /* no memory */
+	return *at == w;
+}
+
 int blobs_add(struct blobs *b, const struct digest *d, uint64_t bytes,
 	      const char *path, struct err *e)
 {
@@ -63,22 +82,21 @@ int blobs_add(struct blobs *b, const struct digest *d, uint64_t bytes,
 		return err_set(e, ERR_UNSUPPORTED,
 			       "layer sha256:%s would have %llu bytes", d->hex,
 			       (unsigned long long)bytes);
-	for (size_t i = 0; i < b->n; i++)
-		if (digest_eq(&b->all[i]->is.digest, d))
-			return 0;
+	auto_free struct wanted *w = xcalloc(1, sizeof *w);
+	w->is.digest = *d;
+	if (!is_new(b, w))
+		return 0;
 	if (b->n == b->cap) {
 		b->cap = b->cap ? 2 * b->cap : 16;
 		b->all = xrealloc(b->all, b->cap * sizeof *b->all);
 	}
-	struct wanted *w = xcalloc(1, sizeof *w);
-	b->all[b->n++] = w;
 	b->total += bytes;
 	w->set = b;
-	w->is.digest = *d;
 	w->is.bytes = bytes;
 	w->path = path ? xstrdup(path) : NULL;
 	w->told = UINT64_MAX;
 	want_lease(b, d);
+	b->all[b->n++] = steal(&w);
 	return 0;
 }
 
@@ -263,6 +281,11 @@ static void on_released(void *ctx, int outcome, const struct err *e)
 	free(r);
 }
 
+static void keep(void *wanted)
+{
+	(void)wanted;
+}
+
 static void give_leases_back(struct blobs *b)
 {
 	if (!b->n_leased)
@@ -278,6 +301,7 @@ void blobs_free(struct blobs *b)
 {
 	give_leases_back(b);
 	timer_fini(&b->tick);
+	tdestroy(b->by_digest, keep);
 	for (size_t i = 0; i < b->n; i++) {
 		free(b->all[i]->path);
 		free(b->all[i]);
