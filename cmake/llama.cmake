@@ -46,6 +46,7 @@ if(llama_libraries AND EXISTS ${LLAMA_COMMON_DIR}/common/chat.h)
   add_library(llama::llama INTERFACE IMPORTED)
   target_include_directories(llama::llama SYSTEM INTERFACE ${LLAMA_COMMON_DIR}
     ${LLAMA_COMMON_DIR}/include ${LLAMA_COMMON_DIR}/ggml/include
+    ${LLAMA_COMMON_DIR}/ggml/src
     ${LLAMA_COMMON_DIR}/common ${LLAMA_COMMON_DIR}/vendor)
   target_link_libraries(llama::llama INTERFACE ${llama_libraries})
   if(IMAGES AND LLAMA_MTMD_LIBRARY)

@@ -118,7 +118,8 @@ int weights_init(struct err *e)
 		return err_set(e, ERR_SYSTEM,
 			       "llama.cpp's CPU backend is missing: the files "
 			       "libggml-cpu-*.so belong beside libllama");
-	panel_weights_register();
+	if (!panel_weights_register())
+		log_debug("ggml's own products are used for all weights");
 	llama_backend_init();
 	return 0;
 }

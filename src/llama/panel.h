@@ -1,0 +1,63 @@
+/* panel.h - products of quantized weights and the activations of many tokens.
+ *
+ * On x86 ggml multiplies weights of the types named here one row by one token
+ * at a time: eight tokens cost eight times what one does. Here 16 rows of
+ * weights lie side by side, a panel, and what is unpacked of it is used for up
+ * to eight tokens. A panel takes as many bytes as its rows did.
+ *
+ * What comes of one token does not depend on how many others are multiplied
+ * with it: the same operations in the same order. Without state; any thread. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+	PANEL_ROWS = 16,
+	PANEL_BLOCK = 32, /* neighbours that share a scale */
+};
+
+/* ggml's types. A weight is d * q + m, where q has 4 or 5 bits and begins at 0;
+ * the 16-bit floats d and m are of a block. */
+enum panel_type {
+	PANEL_Q4_1,
+	PANEL_Q5_0, /* m is -16 d */
+	PANEL_Q5_1,
+};
+
+/* How this machine's processor multiplies best; PANEL_NONE: not at all, and
+ * then neither panel_quantize() nor panel_multiply() may be called. */
+enum panel_way {
+	PANEL_NONE,
+	PANEL_AVX2,
+	PANEL_AVX512, /* with VNNI; implies the other */
+};
+enum panel_way panel_way(void);
+
+/* Bytes of 32 weights of one row. */
+size_t panel_block_bytes(enum panel_type type);
+
+/* Packs 16 rows of n weights (a multiple of 32) that lie one behind the other
+ * as ggml stores them, into as many bytes. */
+void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel);
+
+/* What n activations take as 8-bit numbers with a scale for each 32, in bytes;
+ * a multiple of 64. */
+size_t panel_token_bytes(size_t n);
+/* Makes them of the blocks of x from `first` up to `end`; `token` is aligned
+ * to 64 bytes. */
+void panel_quantize(const float *x, size_t n, size_t first, size_t end,
+		    void *token);
+
+/* Multiplies a panel of n columns with tokens that lie one behind the other:
+ * 16 numbers to out[i * stride] for token i. */
+void panel_multiply(enum panel_way way, enum panel_type type, size_t n,
+		    const void *panel, const void *tokens, size_t n_tokens,
+		    float *out, size_t stride);
+
+#ifdef __cplusplus
+}
+#endif
