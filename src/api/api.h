@@ -23,7 +23,7 @@ struct api {
 	struct pull_set *pulls;
 	struct push_set *pushes;
 	struct hub *hub;
-	struct lane *bulk; /* for what reads or writes whole models */
+	struct lane *bulk;   /* for what reads or writes whole models */
 	struct brake *brake; /* that it waits at */
 	struct engine_set *engines;
 	struct tunings *tunings; /* of models */

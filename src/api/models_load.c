@@ -17,7 +17,7 @@ struct loading {
 	struct http_exchange *x; /* NULL: the client has gone */
 	struct load *load;	 /* owned */
 	struct lane_job job;
-	struct buf piece;	 /* what the job works on */
+	struct buf piece; /* what the job works on */
 	bool is_working;
 	bool is_last; /* the body is over */
 	struct digest id;

@@ -1,7 +1,7 @@
 /* pieces.h - an answer that jobs of api.bulk make piece by piece: one is made,
- * the loop sends it, and the next is begun when the client has taken most of what it
- * got. So a slow client costs one piece of memory, and one that leaves stops
- * the work.
+ * the loop sends it, and the next is begun when the client has taken most of
+ * what it got. So a slow client costs one piece of memory, and one that leaves
+ * stops the work.
  *
  * Embedded, as the first member, in what the handler needs, which is allocated
  * with xcalloc; pieces frees it. */

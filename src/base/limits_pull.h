@@ -54,8 +54,8 @@
  * between two does not show, short enough that hashing follows closely. */
 #define LIMIT_PULL_CHUNK_BYTES (32ull << 20)
 #define LIMIT_RANGES_CHUNKS 65536
-/* Bytes of one connection that wait for the disk, and what one hashing job
- * takes: some 20 ms. */
+/* Bytes of one connection that wait for the disk, which are also what is hashed
+ * at once: half a millisecond; and what one hashing job takes: some 20. */
 #define LIMIT_PULL_WRITE_BYTES (512u << 10)
 #define LIMIT_PULL_HASH_BYTES (16ull << 20)
 /* While answers are made, pulls and all other bulk work stand still for so

@@ -19,9 +19,8 @@ struct brake {
 static void pay(struct brake_share *s, uint64_t ns)
 {
 	/* More than a window pays for all, and might overflow below. */
-	uint64_t paid = ns >= s->open_ms * MS
-				? s->held_ns
-				: ns * s->closed_ms / s->open_ms;
+	uint64_t paid = ns >= s->open_ms * MS ? s->held_ns
+					      : ns * s->closed_ms / s->open_ms;
 	s->held_ns -= MIN(paid, s->held_ns);
 	s->is_window &= s->held_ns > 0;
 }
@@ -70,8 +69,7 @@ void brake_share_set(struct brake_share *s, uint64_t now, size_t answers)
 uint64_t brake_share_wait(struct brake_share *s, uint64_t now)
 {
 	settle(s, now);
-	return !s->answers || s->is_window ? 0
-					   : s->closed_ms * MS - s->held_ns;
+	return !s->answers || s->is_window ? 0 : s->closed_ms * MS - s->held_ns;
 }
 
 /* ---- the brake ---- */

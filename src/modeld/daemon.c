@@ -50,7 +50,7 @@ struct daemon {
 	struct engine_set engines;
 	struct engine *llama; /* in engines */
 	struct access access;
-	struct keys *keys; /* owned; in access when the options name a file */
+	struct keys *keys;   /* owned; in access when the options name a file */
 	struct brake *brake; /* owned; bulk work gives way to the engines */
 	struct registry_set *registries;
 	struct hub *hub;
@@ -202,10 +202,8 @@ static void open_bulk(struct daemon *d)
 	set_hub(d, d->options);
 	struct registry_settings s = registry_settings(d->options);
 	d->registries = registry_set_new(&d->loop, &s);
-	d->api.pulls = pull_set_new(d->registries, d->api.store,
-				    d->brake);
-	d->api.pushes = push_set_new(d->registries, d->api.store,
-				     d->brake);
+	d->api.pulls = pull_set_new(d->registries, d->api.store, d->brake);
+	d->api.pushes = push_set_new(d->registries, d->api.store, d->brake);
 }
 
 /* ---- signals ---- */

@@ -107,8 +107,8 @@ static void on_open(void *ctx, int outcome, const struct err *e)
 static int hash(void *ctx, struct err *e)
 {
 	struct download *d = ctx;
-	uint64_t end = MIN(d->hash_until, partial_hashed(d->partial) +
-						  LIMIT_PULL_HASH_BYTES);
+	uint64_t end = MIN(d->hash_until,
+			   partial_hashed(d->partial) + LIMIT_PULL_HASH_BYTES);
 	int got;
 	while ((got = partial_hash(d->partial, end, e)) == PARTIAL_MORE)
 		lane_pass(d->all->lane);

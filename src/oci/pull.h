@@ -15,7 +15,8 @@ struct pull;
 
 /* Borrows them. */
 struct pull_set *pull_set_new(struct registry_set *registries,
-			      struct store *store, struct brake *brake) must_use;
+			      struct store *store,
+			      struct brake *brake) must_use;
 /* No new ones; those there are end with ERR_UNAVAILABLE. */
 void pull_set_stop(struct pull_set *s);
 /* After pull_set_stop(), and when the loop has run out: jobs use it. */

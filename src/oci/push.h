@@ -15,7 +15,8 @@ struct push;
 
 /* Borrows them. */
 struct push_set *push_set_new(struct registry_set *registries,
-			      struct store *store, struct brake *brake) must_use;
+			      struct store *store,
+			      struct brake *brake) must_use;
 /* No new ones; those there are end with ERR_UNAVAILABLE. */
 void push_set_stop(struct push_set *s);
 /* After push_set_stop(), and when the loop has run out: jobs use it. */
