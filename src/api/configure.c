@@ -186,6 +186,18 @@ static int check_adapters(struct setting *s, const struct catalog_model *base,
 	return 0;
 }
 
+/* Nor may who may not use a model have it draft for another one. */
+static int check_drafting(struct setting *s, const struct tuning *t,
+			  struct err *e)
+{
+	const struct catalog_model *m;
+	if (!t->drafting.model)
+		return 0;
+	if (allowed_find(s->api, s->x, str_of(t->drafting.model), &m, e))
+		return err_wrap(e, "the draft model");
+	return drafting_check(&t->drafting, m, e);
+}
+
 /* Makes these the model's settings. Gives 1 if they are so already. */
 static int apply(struct setting *s, const struct catalog_model *m,
 		 enum engine_mode mode, struct tuning *t, struct err *e)
@@ -194,7 +206,8 @@ static int apply(struct setting *s, const struct catalog_model *m,
 	struct api *api = s->api;
 	const struct tuning *was =
 		tunings_find(api->tunings, digest_text(&m->id, id), mode);
-	if (check_mode(m, mode, e) || check_adapters(s, m, t, e))
+	if (check_mode(m, mode, e) || check_adapters(s, m, t, e) ||
+	    check_drafting(s, t, e))
 		return -1;
 	if (was && tuning_same(was, t))
 		return 1;

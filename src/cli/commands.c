@@ -13,9 +13,9 @@ static const struct cmd_flag configure[] = {
 	FLAG("keep-alive", 0, TEXT, "TIME", "Unload it after so long: 5m, 0, -1"),
 	FLAG("mode", 0, TEXT, "MODE", "completion, embedding, reranking"),
 	FLAG("reset", 0, BOOL, NULL, "Remove its settings"),
-	FLAG("speculative-draft-model", 0, TEXT, "MODEL", "Not for this engine"),
-	FLAG("speculative-min-acceptance-rate", 0, NUMBER, "F", "Not for this engine"),
-	FLAG("speculative-num-tokens", 0, INT, "N", "Not for this engine"),
+	FLAG("speculative-draft-model", 0, TEXT, "MODEL", "A smaller model that drafts for it"),
+	FLAG("speculative-min-acceptance-rate", 0, NUMBER, "F", "How sure it must be of a token"),
+	FLAG("speculative-num-tokens", 0, INT, "N", "Tokens of a draft, at most"),
 	FLAG("think", 0, BOOL, NULL, "Let it reason, or not: --think=false"),
 	END
 };

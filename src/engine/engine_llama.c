@@ -158,6 +158,7 @@ struct plan {
 	uint64_t bytes;	       /* of files beside the model's */
 	const char **adapters; /* options with their values */
 	size_t n_adapters;
+	const struct catalog_model *drafts; /* or NULL */
 };
 
 /* The worker's command line; the array is the caller's, not its strings. */
@@ -166,8 +167,9 @@ static char **make_argv(const struct llama *l, const struct plan *p,
 {
 	const struct catalog_model *m = p->model;
 	const struct tuning *t = p->tuning;
-	char **argv = xcalloc(2 * (m->n_weights + p->n_adapters) +
-				      (t ? t->n_args : 0) + 12,
+	size_t n_drafts = p->drafts ? p->drafts->n_weights : 0;
+	char **argv = xcalloc(2 * (m->n_weights + p->n_adapters + n_drafts) +
+				      (t ? t->n_args : 0) + 14,
 			      sizeof *argv);
 	size_t n = 0;
 	const char *pooling = t ? t->pooling : NULL;
@@ -184,6 +186,8 @@ static char **make_argv(const struct llama *l, const struct plan *p,
 		add_arg(argv, &n, "--pooling", pooling);
 	if (l->no_sandbox)
 		add_arg(argv, &n, "--sandbox", "off");
+	for (size_t i = 0; i < n_drafts; i++)
+		add_arg(argv, &n, "--model-draft", p->drafts->weights[i]);
 	for (size_t i = 0; i < p->n_adapters; i++)
 		add_arg(argv, &n, p->adapters[2 * i], p->adapters[2 * i + 1]);
 	for (size_t i = 0; t && i < t->n_args; i++)
@@ -192,13 +196,27 @@ static char **make_argv(const struct llama *l, const struct plan *p,
 }
 
 /* What does not fit 64 bits fits no budget either. */
-static uint64_t memory_of(const struct plan *p, const struct shape *shape)
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+	return a > UINT64_MAX / 2 - MIN(b, UINT64_MAX / 2) ? UINT64_MAX / 2
+							   : a + b;
+}
+
+/* A model with its cache. */
+static uint64_t memory_of(const struct catalog_model *m, uint64_t context)
 {
 	uint64_t n;
-	if (__builtin_mul_overflow(p->context, shape->bytes_per_token, &n) ||
-	    __builtin_add_overflow(n, p->model->weight_bytes, &n) ||
-	    __builtin_add_overflow(n, p->bytes, &n) || n > UINT64_MAX / 2)
-		n = UINT64_MAX / 2;
+	if (__builtin_mul_overflow(context, shape_of(m).bytes_per_token, &n))
+		n = UINT64_MAX;
+	return sum(m->weight_bytes, n);
+}
+
+/* A draft model keeps as much text as the model it drafts for. */
+static uint64_t memory_of_all(const struct plan *p)
+{
+	uint64_t n = sum(memory_of(p->model, p->context), p->bytes);
+	if (p->drafts)
+		n = sum(n, memory_of(p->drafts, p->context));
 	return n + WORKER_BYTES;
 }
 
@@ -210,13 +228,16 @@ static int start(struct llama *l, struct plan *p, struct arena *a,
 	struct shape shape = shape_of(p->model);
 	p->context = context_of(l, p->model, &shape, t);
 	p->n_adapters = t ? t->n_adapters : 0;
-	if (adapters_find(l->catalog, t ? t->adapters : NULL, p->n_adapters,
-			  a, &p->adapters, &p->bytes, e))
+	if (adapters_find(l->catalog, t ? t->adapters : NULL, p->n_adapters, a,
+			  &p->adapters, &p->bytes, e))
+		return -1;
+	if (t && p->mode == ENGINE_COMPLETION && !p->model->is_embedding &&
+	    drafting_find(&t->drafting, l->catalog, a, &p->drafts, e))
 		return -1;
 	auto_free char *context = xasprintf("%" PRIu64, p->context);
 	auto_free char **argv = make_argv(l, p, context);
 	want->argv = argv;
-	want->bytes = memory_of(p, &shape);
+	want->bytes = memory_of_all(p);
 	return pool_acquire(l->pool, want, lease, e);
 }
 

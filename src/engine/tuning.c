@@ -24,6 +24,9 @@ enum tuning_special {
 	TUNING_LORA,
 	TUNING_LORA_SCALED,
 	TUNING_LORA_UNUSED, /* unless a request asks for it */
+	TUNING_DRAFT_MODEL,
+	TUNING_DRAFT_P_MIN,
+	TUNING_SPEC_TYPE,
 };
 
 struct flag {
@@ -178,6 +181,16 @@ static int set_special(struct reading *r, const struct flag *f,
 	case TUNING_LORA_UNUSED:
 		r->leaves_adapters = true;
 		return 0;
+	case TUNING_DRAFT_MODEL:
+		return drafting_set_model(&r->t->drafting, value, e);
+	case TUNING_DRAFT_P_MIN:
+		return drafting_set_p_min(&r->t->drafting, value, e);
+	case TUNING_SPEC_TYPE:
+		if (drafting_check_sources(value, e))
+			return -1;
+		add_arg(r->t, "--spec-type");
+		add_arg(r->t, value);
+		return 0;
 	}
 	return 0;
 }
@@ -249,8 +262,9 @@ static bool takes_value(const struct flag *f)
 /* A name of the store may have a '/'. */
 static bool takes_model(const struct flag *f)
 {
-	return f->kind == TUNING_SPECIAL && (f->special == TUNING_LORA ||
-					     f->special == TUNING_LORA_SCALED);
+	return f->kind == TUNING_SPECIAL &&
+	       (f->special == TUNING_LORA || f->special == TUNING_LORA_SCALED ||
+		f->special == TUNING_DRAFT_MODEL);
 }
 
 /* ---- all of them ---- */
@@ -378,15 +392,32 @@ static int read_budget(const json_t *body, struct reading *r, struct err *e)
 /* What this engine cannot do is refused, rather than shown as if it did. */
 static int refuse_others(const json_t *body, struct err *e)
 {
-	const json_t *draft = json_object_get(body, "speculative");
 	if (json_object_size(json_object_get(body, "vllm")))
 		return err_field(e, "vllm",
 				 "'vllm' is for an engine of that name; "
 				 "modeld runs llama.cpp");
-	if (json_object_size(draft))
-		return err_field(e, "speculative",
-				 "this engine has no draft models: leave "
-				 "'speculative' out");
+	return 0;
+}
+
+/* modeld-llama drafts no more than this. */
+#define MOST_DRAFTED 16
+
+static int read_drafting(const json_t *body, struct tuning *t, struct err *e)
+{
+	struct drafting *d = &t->drafting;
+	if (drafting_read(body, d, t->config, e))
+		return -1;
+	if (d->most) {
+		auto_free char *most = xasprintf(
+			"%d", (int)MIN(d->most, (int64_t)MOST_DRAFTED));
+		add_arg(t, "--spec-draft-n-max");
+		add_arg(t, most);
+	}
+	if (d->p_min > 0) {
+		auto_free char *p = xasprintf("%.4f", d->p_min);
+		add_arg(t, "--spec-draft-p-min");
+		add_arg(t, p);
+	}
 	return 0;
 }
 
@@ -411,7 +442,8 @@ static int read_all(const json_t *body, struct reading *r, struct err *e)
 	if (json_array_size(r->list))
 		json_object_set(t->config, "runtime-flags", r->list);
 	return read_flags(r, e) || read_keep_alive(body, t, e) ||
-			       read_budget(body, r, e)
+			       read_budget(body, r, e) ||
+			       read_drafting(body, t, e)
 		       ? -1
 		       : 0;
 }
@@ -451,6 +483,7 @@ void tuning_fini(struct tuning *t)
 	for (size_t i = 0; i < t->n_adapters; i++)
 		adapters_fini(&t->adapters[i]);
 	free(t->adapters);
+	drafting_fini(&t->drafting);
 	*t = (struct tuning){ 0 };
 }
 

@@ -2,11 +2,12 @@
  * how long it stays, as POST /engines/_configure takes it.
  *
  * Runtime flags are llama-server's, and only those of tuning_flags.h: nothing
- * that a client sends names a file, an address or a program (adapters are named
- * by their place in the store). Pure. */
+ * that a client sends names a file, an address or a program (adapters and
+ * draft models are named as models of the store). Pure. */
 #pragma once
 #include "base/json.h"
 #include "engine/adapters.h"
+#include "engine/drafting.h"
 #include "engine/engine.h"
 
 #define TUNING_CONTEXT_TRAINED (-1)
@@ -22,6 +23,7 @@ struct tuning {
 	size_t n_args;
 	struct adapters_flag *adapters; /* owned */
 	size_t n_adapters;
+	struct drafting drafting;
 };
 
 enum tuning_outcome { TUNING_NO_MODE = 1 };

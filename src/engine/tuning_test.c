@@ -220,7 +220,15 @@ static void every_field_is_checked(void **state)
 		{ "{\"llamacpp\":3}", "llamacpp" },
 		{ "{\"llamacpp\":{\"reasoning-budget\":-2}}",
 		  "reasoning-budget" },
-		{ "{\"speculative\":{\"draft_model\":\"x\"}}", "speculative" },
+		{ "{\"speculative\":3}", "speculative" },
+		{ "{\"speculative\":{\"draft_model\":3}}", "draft_model" },
+		{ "{\"speculative\":{\"num_tokens\":-1}}", "num_tokens" },
+		{ "{\"speculative\":{\"num_tokens\":2147483648}}",
+		  "num_tokens" },
+		{ "{\"speculative\":{\"min_acceptance_rate\":1.1}}",
+		  "min_acceptance_rate" },
+		{ "{\"speculative\":{\"min_acceptance_rate\":\"x\"}}",
+		  "min_acceptance_rate" },
 		{ "{\"vllm\":{\"gpu-memory-utilization\":0.5}}", "vllm" },
 	};
 	struct fixture *f = *state;
@@ -236,6 +244,56 @@ static void every_field_is_checked(void **state)
 		assert_int_equal(f->e.code, ERR_INVALID);
 		if (rows[i][1])
 			assert_string_equal(f->e.param, rows[i][1]);
+	}
+}
+
+static void a_draft_model_is_one_of_the_store(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(parse(f, "{\"speculative\":{\"draft_model\":"
+				  "\"ai/smollm2:135M\",\"num_tokens\":4,"
+				  "\"min_acceptance_rate\":0.5,\"x\":1}}"),
+			 TUNING_NO_MODE);
+	assert_string_equal(f->t.drafting.model, "ai/smollm2:135M");
+	auto_free char *args = args_of(f);
+	assert_string_equal(args,
+			    "--spec-draft-n-max 4 --spec-draft-p-min 0.5000");
+	auto_free char *shown = json_text(f->t.config);
+	assert_string_equal(shown, "{\"speculative\":{\"draft_model\":"
+				   "\"ai/smollm2:135M\",\"num_tokens\":4,"
+				   "\"min_acceptance_rate\":0.5}}");
+	/* As Docker Model Runner has it, nothing is nothing. */
+	assert_int_equal(parse(f, "{\"speculative\":{\"draft_model\":\"\","
+				  "\"num_tokens\":0}}"),
+			 TUNING_NO_MODE);
+	assert_null(f->t.drafting.model);
+	assert_int_equal(f->t.n_args, 0);
+	assert_int_equal(json_object_size(f->t.config), 0);
+	/* More than can be drafted at once is a ceiling that holds. */
+	assert_int_equal(parse(f, "{\"speculative\":{\"num_tokens\":64}}"),
+			 TUNING_NO_MODE);
+	auto_free char *most = args_of(f);
+	assert_string_equal(most, "--spec-draft-n-max 16");
+	/* And by llama-server's flags. */
+	assert_int_equal(parse_raw(f, "-md hf.co/a/b:Q4_0 --draft-max 8 "
+				      "--spec-draft-p-min=0.75 --spec-type "
+				      "ngram-simple,draft-simple"),
+			 TUNING_NO_MODE);
+	assert_string_equal(f->t.drafting.model, "hf.co/a/b:Q4_0");
+	auto_free char *flags = args_of(f);
+	assert_string_equal(flags, "--spec-draft-n-max 8 --spec-type "
+				   "ngram-simple,draft-simple "
+				   "--spec-draft-p-min 0.7500");
+	static const char *const wrong[] = {
+		"--spec-type ngram-mod", "--spec-type ''",
+		"--spec-type none,",	 "--spec-draft-p-min 2",
+		"--spec-draft-p-min x",	 "--spec-draft-p-min",
+		"--draft-max 0",	 "--draft-max 17",
+		"--model-draft ''",	 "--model-draft",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		assert_int_equal(parse_raw(f, wrong[i]), -1);
+		assert_string_equal(f->e.param, "runtime-flags");
 	}
 }
 
@@ -305,6 +363,7 @@ int main(void)
 		TEST(wrong_adapters_are_refused),
 		TEST(adapters_have_a_ceiling),
 		TEST(every_field_is_checked),
+		TEST(a_draft_model_is_one_of_the_store),
 		TEST(settings_are_shown_as_they_hold),
 		TEST(flags_may_say_the_mode),
 		TEST(flags_have_a_ceiling),
