@@ -41,7 +41,7 @@ static void ready_model(struct api *api, struct http_exchange *x,
 		reply_text_error(x, &e);
 	else if (got == CATALOG_ABSENT)
 		reply_text(x, 404, "model not found\n");
-	else if (running_find(api->engines, &m->id).is_loaded)
+	else if (running_find(api->engines, &m->id, NULL).is_loaded)
 		reply_text(x, 200, "ready\n");
 	else
 		reply_text(x, 503, "not loaded; the first request loads it\n");

@@ -263,9 +263,10 @@ static void on_silence(void *ctx)
 	auto_buf struct buf comment;
 	char text[64];
 	buf_init(&comment, sizeof text + 8);
-	double loaded = in->is_stored
-				? running_find(in->api->engines, &in->id).loaded
-				: 0;
+	double loaded =
+		in->is_stored
+			? running_find(in->api->engines, &in->id, NULL).loaded
+			: 0;
 	timer_start(&in->silence, LIMIT_SILENT_MS);
 	if (!exchange_is_started(x)) {
 		exchange_add(x, "Content-Type", STR(SSE_TYPE));
@@ -470,6 +471,30 @@ void infer_engine(void *app, struct http_exchange *x,
 
 /* ---- what a model's process tells of itself ---- */
 
+/* Of a model that has one in each mode, the one of ?mode=. */
+static int find_running(struct infer *in, const struct catalog_model *m,
+			struct err *e)
+{
+	struct arena *a = exchange_arena(in->x);
+	struct str word = STR("");
+	enum engine_mode mode;
+	bool has_mode = url_query_get(exchange_target(in->x)->query, "mode", a,
+				      &word) &&
+			word.n;
+	if (has_mode && !engine_mode_parse(word, &mode))
+		return err_field(e, "mode",
+				 "'mode' must be completion, embedding or "
+				 "reranking");
+	struct running r =
+		running_find(in->api->engines, &m->id, has_mode ? &mode : NULL);
+	in->lease.mode = r.mode;
+	if (!r.is_loaded)
+		return err_set(e, ERR_UNAVAILABLE,
+			       "the model is not loaded; `docker model ps` "
+			       "shows those that are");
+	return 0;
+}
+
 static int check_look(struct infer *in, struct err *e)
 {
 	const struct catalog_model *m;
@@ -486,11 +511,7 @@ static int check_look(struct infer *in, struct err *e)
 	    allowed_check(in->api, in->x, name, got == 0 ? m : NULL, e))
 		return -1;
 	/* What an engine elsewhere has in memory is not known here. */
-	if (got == 0 && !running_find(in->api->engines, &m->id).is_loaded)
-		return err_set(e, ERR_UNAVAILABLE,
-			       "the model is not loaded; `docker model ps` "
-			       "shows those that are");
-	return 0;
+	return got == 0 ? find_running(in, m, e) : 0;
 }
 
 static void look(struct api *api, struct http_exchange *x,

@@ -21,7 +21,7 @@ static json_t *describe(struct api *api, const struct catalog_model *m,
 	size_t tag = 0;
 	while (tag < m->n_tags && !allowed_tag(by, m->tags[tag]))
 		tag++;
-	struct running r = running_find(api->engines, &m->id);
+	struct running r = running_find(api->engines, &m->id, NULL);
 	int64_t context = r.context ? r.context : m->context_size;
 	json_t *dmr = json_object();
 	if (context)

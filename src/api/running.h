@@ -8,7 +8,10 @@ struct running {
 	bool is_loaded;
 	double loaded;	 /* 0 to 1 */
 	int64_t context; /* in force; 0 unless loaded */
+	enum engine_mode mode;
 };
 
-struct running running_find(struct engine_set *engines,
-			    const struct digest *id);
+/* In this mode, or in any if NULL: one that is loaded before one that is not
+ * yet, one for completions before the others. */
+struct running running_find(struct engine_set *engines, const struct digest *id,
+			    const enum engine_mode *mode);

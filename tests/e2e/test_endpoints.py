@@ -146,6 +146,29 @@ def test_looking_loads_nothing(server):
     assert not server.ps()
 
 
+def test_looking_asks_the_process_of_the_mode(server):
+    """A model of text with settings for vectors has two."""
+    server.http.post("/engines/unload", json={"all": True})
+    r = server.http.post("/engines/_configure", json={
+        "model": TEXT, "mode": "embedding", "context-size": 512})
+    assert r.status_code == 202, r.text
+
+    def context(status=200, **mode):
+        r = server.http.get("/props", params={"model": TEXT, **mode})
+        assert r.status_code == status, r.text
+        return r.json()["default_generation_settings"]["n_ctx"] if status == 200 else r.text
+    eventually(lambda: [not x.get("is_loading") and x["mode"] for x in server.ps()] == ["embedding"])
+    for mode in ({}, {"mode": "embedding"}):
+        eventually(lambda: server.http.get("/props", params={"model": TEXT, **mode}).is_success)
+        assert context(**mode) == 512
+    assert "not loaded" in context(503, mode="completion")
+    assert len(server.ps()) == 1
+    post(server, "/v1/completions", model=TEXT, prompt="x", max_tokens=1)
+    assert context(mode="embedding") == 512 < context() == context(mode="completion")
+    assert "'mode' must be" in context(400, mode="both")
+    assert server.http.delete("/engines/_configure", params={"model": TEXT}).is_success
+
+
 def test_what_the_process_has_beside_is_not_reached(server):
     """/health and /metrics of modeld-llama are for modeld alone."""
     for path in ("/health", "/engines/llama.cpp/health", "/engines/llama.cpp/metrics",
