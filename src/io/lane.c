@@ -11,8 +11,8 @@
 struct lane {
 	uv_loop_t *loop;
 	struct brake *brake; /* or NULL */
-	uv_async_t *bell; /* there while jobs are; closes itself */
-	size_t n_jobs;	  /* not yet done, as the loop sees it */
+	uv_async_t *bell;    /* there while jobs are; closes itself */
+	size_t n_jobs;	     /* not yet done, as the loop sees it */
 	int n_threads;
 	int max;
 

@@ -131,15 +131,22 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / TICK + sum(cpu_s(int(k)) for k in kids)
 
 
-def pull(port, ref):
+def pull(port, ref, on_bytes=lambda n: None):
+    """Tells on_bytes of the bytes as they come."""
     c = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     c.request("POST", "/models/create", json.dumps({"from": ref}),
               {"Accept": "application/json"})
     r = c.getresponse()
-    text = r.read().decode()
+    line, there = b"", {}
+    while r.status == 200 and (more := r.readline()):
+        line = more
+        layer = json.loads(line).get("layer", {})
+        if "id" in layer:
+            on_bytes(layer["current"] - there.get(layer["id"], 0))
+            there[layer["id"]] = layer["current"]
+    if r.status != 200 or json.loads(line)["type"] != "success":
+        raise SystemExit(f"{ref}: {r.status} {(line or r.read()).decode()}")
     c.close()
-    if r.status != 200 or json.loads(text.splitlines()[-1])["type"] != "success":
-        raise SystemExit(f"{ref}: {text[-500:]}")
 
 
 def pull_once(folder, host, server):
@@ -277,9 +284,9 @@ class Asker:
         return self.took
 
 
-def pull_on_and_on(port, host, i, over):
+def pull_on_and_on(port, host, i, over, on_bytes):
     while not over.is_set():
-        pull(port, f"{host}/ai/x{i}:v1")
+        pull(port, f"{host}/ai/x{i}:v1", on_bytes)
         c = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         c.request("DELETE", f"/models/{host}/ai/x{i}:v1?force=1")
         c.getresponse().read()
@@ -299,10 +306,22 @@ def others(folder):
         Asker(port, 2).run()  # the model comes into memory
         quiet = Asker(port, OTHERS_SECONDS).run()
         over = threading.Event()
+        came = [0]
+
+        def on_bytes(n):
+            came[0] += n
+
         with concurrent.futures.ThreadPoolExecutor(PULLS) as pool:
             host = f"127.0.0.1:{server_port}"
-            pulls = [pool.submit(pull_on_and_on, port, host, i, over) for i in range(PULLS)]
+            pulls = [pool.submit(pull_on_and_on, port, host, i, over, on_bytes)
+                     for i in range(PULLS)]
+            time.sleep(1)
+            before = came[0]
+            time.sleep(OTHERS_SECONDS)
+            alone = came[0] - before
+            before = came[0]
             busy = Asker(port, OTHERS_SECONDS).run()
+            beside = came[0] - before
             over.set()
             for p in pulls:
                 p.result()
@@ -312,6 +331,8 @@ def others(folder):
     table(f"Others during {PULLS} pulls", ["", "alone, p50", "p99", "during the pulls, p50", "p99"],
           [[what, ms(quiet[what], 0.5), ms(quiet[what], 0.99), ms(busy[what], 0.5),
             ms(busy[what], 0.99)] for what in quiet])
+    table("The pulls meanwhile", ["alone", "beside answers without end"],
+          [[f"{n / 1e6 / OTHERS_SECONDS:.0f} MB/s" for n in (alone, beside)]])
 
 
 def main():
