@@ -69,8 +69,8 @@ static int parse(struct asking *ask, struct str body, struct repackaging *r,
 	char canonical[REF_TEXT_BYTES];
 	if (json_parse(body, &all, e) ||
 	    json_get_str(all, "target", &target, e) ||
-	    json_get_int(all, "context_size", 0, INT32_MAX, &r->context_size,
-			 e))
+	    json_get_int(all, "context_size", 0, LIMIT_CONTEXT,
+			 &r->context_size, e))
 		return err_wrap(e, "invalid request body");
 	if (!target.n)
 		return err_field(e, "target", "target is required");

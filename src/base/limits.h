@@ -220,6 +220,8 @@
 #define LIMIT_TEMPLATE_MOST_MS 10000
 #define LIMIT_TEMPLATE_STACK_BYTES (4u << 20)
 #define LIMIT_TEMPLATE_GRACE_MS 2000
+/* Tokens that anybody may ask for: ten times what models are trained for. */
+#define LIMIT_CONTEXT 100000000
 /* What a context grows to when nobody asks for a size: beyond it the memory is
  * rarely worth it. */
 #define LIMIT_DEFAULT_CONTEXT 32768

@@ -1,3 +1,4 @@
+#include "base/limits.h"
 #include "cli/basis.h"
 #include "cli/commands.h"
 #include "cli/modelname.h"
@@ -92,10 +93,11 @@ static int read_options(const struct cmd_line *in, const char ***licences,
 	while ((licence = cmd_nth(in, "license", out->n_licences)))
 		(*licences)[out->n_licences++] = licence;
 	out->licences = *licences;
-	if (context && (out->context_size < 1 || out->context_size > INT32_MAX))
+	if (context &&
+	    (out->context_size < 1 || out->context_size > LIMIT_CONTEXT))
 		return err_set(e, ERR_USAGE,
 			       "--context-size must be from 1 to %d, not %s",
-			       INT32_MAX, context);
+			       LIMIT_CONTEXT, context);
 	return read_source(in, out, e) || read_form(in, out, e) ? -1 : 0;
 }
 

@@ -125,7 +125,7 @@ static int read_context(struct tuning *t, const struct flag *f,
 {
 	struct flag bounds = *f;
 	double n;
-	bounds.most = INT32_MAX;
+	bounds.most = LIMIT_CONTEXT;
 	if (read_number(&bounds, text, &n, e))
 		return -1;
 	if (n > 0)
@@ -426,7 +426,8 @@ static int read_all(const json_t *body, struct reading *r, struct err *e)
 	struct tuning *t = r->t;
 	struct str raw = { 0 };
 	int64_t context = 0;
-	if (json_get_int(body, "context-size", -1, INT32_MAX, &context, e) ||
+	if (json_get_int(body, "context-size", -1, LIMIT_CONTEXT, &context,
+			 e) ||
 	    json_get_str(body, "raw-runtime-flags", &raw, e) ||
 	    refuse_others(body, e) ||
 	    add_list(r, json_object_get(body, "runtime-flags"), e))

@@ -207,7 +207,9 @@ static void every_field_is_checked(void **state)
 	static const char *const rows[][2] = {
 		{ "[]", "" },
 		{ "{\"context-size\":-2}", "context-size" },
-		{ "{\"context-size\":2147483648}", "context-size" },
+		{ "{\"context-size\":100000001}", "context-size" },
+		{ "{\"runtime-flags\":[\"-c\",\"100000001\"]}",
+		  "runtime-flags" },
 		{ "{\"context-size\":\"8k\"}", "context-size" },
 		{ "{\"runtime-flags\":\"-t 1\"}", "runtime-flags" },
 		{ "{\"runtime-flags\":[1]}", "runtime-flags" },

@@ -29,6 +29,7 @@
  * number, NUMBER_MOST at most), PART (0 to 1), WORD, POOLING, SWITCH, LEVEL,
  * SOURCES, and FILES, LORA and SCALED, which may be given several times. */
 #define NUMBER_MOST 100000000
+_Static_assert(LIMIT_CONTEXT <= NUMBER_MOST, "modeld sets it by --ctx-size");
 #define OPTIONS                                                               \
 	OPT(models, "model", "PATH", FILES,                                   \
 	    "the GGUF file; once for each shard, in order")                   \

@@ -176,6 +176,7 @@ def test_whether_it_reasons_is_a_setting(start, own_store):
     (PATH, {"model": "nope"}, 404, "nope"), (PATH, {"mode": "foo"}, 400, "mode"),
     (PATH, {"mode": "reranking"}, 400, "cannot rank"), (PATH, {"keep_alive": "foo"}, 400, "keep_alive"),
     (PATH, {"keep_alive": 5}, 400, "keep_alive"), (PATH, {"context-size": -5}, 400, "context-size"),
+    (PATH, {"context-size": 100000001}, 400, "context-size"),
     (PATH, {"runtime-flags": ["--log-file", "x"]}, 400, '"--log-file" is not allowed'),
     (PATH, {"raw-runtime-flags": "--temp /x"}, 400, "paths are not allowed"),
     (PATH, {"speculative": {"draft_model": "x"}}, 400, "speculative"),
