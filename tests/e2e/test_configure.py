@@ -179,7 +179,7 @@ def test_whether_it_reasons_is_a_setting(start, own_store):
     (PATH, {"context-size": 100000001}, 400, "context-size"),
     (PATH, {"runtime-flags": ["--log-file", "x"]}, 400, '"--log-file" is not allowed'),
     (PATH, {"raw-runtime-flags": "--temp /x"}, 400, "paths are not allowed"),
-    (PATH, {"speculative": {"draft_model": "x"}}, 400, "speculative"),
+    (PATH, {"speculative": {"draft_model": "x"}}, 404, "the draft model"),
     ("/engines/nope/_configure", {}, 404, "no engine 'nope'"),
 ])
 def test_what_is_wrong_is_refused_and_changes_nothing(modeld, path, body, status, text):
