@@ -16,9 +16,8 @@ struct fixture {
 	struct lane *lane;
 	struct lane_job jobs[JOBS + 1];
 	pid_t loop_thread;
-	atomic_int running, most;
+	atomic_int running, most, niceness;
 	int done;
-	int niceness;
 };
 
 static int work(void *ctx, struct err *e)
@@ -28,7 +27,7 @@ static int work(void *ctx, struct err *e)
 	if (now > atomic_load(&f->most))
 		atomic_store(&f->most, now);
 	assert_true(gettid() != f->loop_thread);
-	f->niceness = getpriority(PRIO_PROCESS, (id_t)gettid());
+	atomic_store(&f->niceness, getpriority(PRIO_PROCESS, (id_t)gettid()));
 	uv_sleep(1);
 	atomic_fetch_sub(&f->running, 1);
 	return err_set(e, ERR_CORRUPT, "as it shall");
@@ -68,7 +67,7 @@ static void so_many_run_at_once_and_all_come_to_their_end(void **state)
 		f.done = 0;
 	}
 	assert_in_range(atomic_load(&f.most), 1, 2);
-	assert_int_equal(f.niceness,
+	assert_int_equal(atomic_load(&f.niceness),
 			 MIN(getpriority(PRIO_PROCESS, 0) + 10, 19));
 	lane_free(f.lane);
 	assert_int_equal(uv_loop_close(&f.loop), 0);
