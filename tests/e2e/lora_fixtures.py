@@ -1,36 +1,45 @@
 """LoRA adapters of fixed random weights, and models with an adapter merged into their weights by
 numpy: what the engine with the adapter must answer like."""
 
+import functools
+
 import gguf
 import numpy as np
 import pytest
 
-from llama_fixtures import EMBED_GGUF, TEXT_GGUF, copy_gguf, finish_gguf, launch
+from gguf_fixtures import tiny
+from llama_fixtures import copy_gguf, finish_gguf, launch
 
 RANK, ALPHA = 4, 8.0
 TEXT_PARTS = ("attn_q", "attn_v", "attn_output", "ffn_down")
 EMBED_PARTS = ("attn_q", "attn_v", "ffn_up")
 
 
+@functools.cache
+def shapes(model):
+    """(architecture, {tensor: (in, out)} of the layers); large vocabularies take seconds to read."""
+    r = gguf.GGUFReader(model)
+    return r.fields["general.architecture"].contents(), {
+        t.name: tuple(map(int, t.shape)) for t in r.tensors
+        if t.name.startswith("blk.") and t.name.endswith(".weight")}
+
+
 def pairs(model, parts, seed, size):
     """{tensor: (A, B)}: what is added to the weight is B @ A * alpha / rank."""
     random = np.random.default_rng(seed)
     out = {}
-    for t in gguf.GGUFReader(model).tensors:
-        name = t.name.split(".")
-        if name[0] == "blk" and name[2] in parts and name[-1] == "weight":
-            n_in, n_out = map(int, t.shape)
-            out[t.name] = (random.normal(0, size, (RANK, n_in)).astype(np.float32),
-                           random.normal(0, size, (n_out, RANK)).astype(np.float32))
+    for name, shape in shapes(model)[1].items():
+        if name.split(".")[2] in parts:
+            out[name] = (random.normal(0, size, (RANK, shape[0])).astype(np.float32),
+                         random.normal(0, size, (shape[1], RANK)).astype(np.float32))
     assert out
     return out
 
 
-def make_adapter(path, model=TEXT_GGUF, parts=TEXT_PARTS, seed=1, size=0.08, *, arch=None,
+def make_adapter(path, model, parts=TEXT_PARTS, seed=1, size=0.1, *, arch=None,
                  kind="lora", type_="adapter", change=None):
     """`change(writer, tensors)` may spoil it."""
-    arch = arch or gguf.GGUFReader(model).fields["general.architecture"].contents()
-    out = gguf.GGUFWriter(path, arch)
+    out = gguf.GGUFWriter(path, arch or shapes(model)[0])
     tensors = {f"{name}.lora_{x}": t for name, both in pairs(model, parts, seed, size).items()
                for x, t in zip("ab", both)}
     if type_:
@@ -45,7 +54,7 @@ def make_adapter(path, model=TEXT_GGUF, parts=TEXT_PARTS, seed=1, size=0.08, *, 
     return path
 
 
-def merge(path, model, parts, scale, seed=1, size=0.08):
+def merge(path, model, parts, scale, seed=1, size=0.1):
     """The model with so much of the adapter in its weights, which are F32 then; with 0, the model
     itself with those weights as F32."""
     weights = {t.name: gguf.quants.dequantize(t.data, t.tensor_type)
@@ -57,16 +66,29 @@ def merge(path, model, parts, scale, seed=1, size=0.08):
 
 
 @pytest.fixture(scope="session")
-def adapters(tmp_path_factory):
-    """Two for the chat model."""
-    folder = tmp_path_factory.mktemp("adapters")
-    return (make_adapter(folder / "one.gguf", seed=1), make_adapter(folder / "two.gguf", seed=2))
+def base(tmp_path_factory):
+    """A small model of text whose weights are random F32: what it says is nonsense that a sum in
+    another order does not change."""
+    folder = tmp_path_factory.mktemp("base")
+    (folder / "tiny.gguf").write_bytes(tiny())
+    random = np.random.default_rng(5)
+    finish_gguf(copy_gguf(folder / "tiny.gguf", folder / "base.gguf", instead={
+        t.name: random.normal(t.data.ndim == 1, 0.2, t.data.shape).astype(np.float32)
+        for t in gguf.GGUFReader(folder / "tiny.gguf").tensors}))
+    return folder / "base.gguf"
 
 
 @pytest.fixture(scope="session")
-def adapted(tmp_path_factory, adapters):
-    """The chat model with `one` in use unless a request says otherwise, and `second` not."""
-    m = launch(tmp_path_factory, TEXT_GGUF, "--ctx-size", 2048, "--threads", 1,
+def adapters(tmp_path_factory, base):
+    """Two for it."""
+    folder = tmp_path_factory.mktemp("adapters")
+    return (make_adapter(folder / "one.gguf", base), make_adapter(folder / "two.gguf", base, seed=2))
+
+
+@pytest.fixture(scope="session")
+def adapted(tmp_path_factory, base, adapters):
+    """It with `one` in use unless a request says otherwise, and `second` not."""
+    m = launch(tmp_path_factory, base, "--ctx-size", 4096, "--threads", 1,
                "--lora", adapters[0], "--lora-scaled", f"second={adapters[1]}:0")
     yield m
     m.stop()

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ROOT
 from llama_fixtures import embedder, llama, ranker, ranker_gguf  # noqa: F401
-from lora_fixtures import adapted, adapters  # noqa: F401
+from lora_fixtures import adapted, adapters, base  # noqa: F401
 
 MACROS = {"GENERATE": ["CHAT", "COMPLETION"], "RANKING": ["RERANK", "SCORE"],
           "ALL": ["CHAT", "COMPLETION", "EMBEDDING", "TOKENIZE", "DETOKENIZE", "RERANK", "SCORE"]}

@@ -7,34 +7,33 @@ import gguf
 import numpy as np
 import pytest
 
-from gguf_fixtures import tiny
-from llama_fixtures import (EMBED_GGUF, TEXT_GGUF, embedder, launch, llama, ranker,  # noqa: F401
+from llama_fixtures import (EMBED_GGUF, TEXT_GGUF, embedder, llama, ranker,  # noqa: F401
                             ranker_gguf, spawn)
-from lora_fixtures import (EMBED_PARTS, TEXT_PARTS, adapted, adapters, make_adapter,  # noqa: F401
-                           merge)
+from lora_fixtures import (EMBED_PARTS, TEXT_PARTS, adapted, adapters, base,  # noqa: F401
+                           make_adapter, merge)
 
 ONE, SECOND = [{"id": 0, "scale": 1}], [{"name": "second"}]
-FIRST_TOKENS = dict(max_tokens=4, logprobs=True, top_logprobs=20, cache_prompt=False)
 
 
 def probabilities(m, text="Say hello.", **body):
-    """Of the first token: {token: logarithm}."""
-    r = m.chat(text, **FIRST_TOKENS, **body)
+    """Of the first token: {token: logarithm}, the likeliest 20."""
+    r = m.chat(text, max_tokens=2, logprobs=True, top_logprobs=20, cache_prompt=False, **body)
     assert r.status_code == 200, r.text
     first = r.json()["choices"][0]["logprobs"]["content"][0]
     return {tuple(t["bytes"]): t["logprob"] for t in first["top_logprobs"]}
 
 
 def distance(a, b):
-    """The largest difference at tokens that both have; infinite if their first ones differ."""
+    """The largest difference at a token of both; infinite if they have few in common."""
     both = set(a) & set(b)
-    return max(abs(a[t] - b[t]) for t in both) if len(both) >= 10 else np.inf
+    return max(abs(a[t] - b[t]) for t in both) if len(both) > 15 else np.inf
 
 
 def say(m, lora=None, text="Tell a story.", **body):
     if lora is not None:
         body["lora"] = lora
-    r = m.chat(text, max_tokens=24, cache_prompt=False, **body)
+    body.setdefault("max_tokens", 24)
+    r = m.chat(text, cache_prompt=False, ignore_eos=True, **body)
     assert r.status_code == 200, r.text
     return r.json()["choices"][0]["message"]["content"]
 
@@ -51,45 +50,47 @@ def test_the_list_has_names_and_no_path(adapted, llama):
 
 
 @pytest.mark.parametrize("scale", [1, 0.5, -1])
-def test_an_adapter_is_what_it_would_be_merged_into_the_weights(spawn, tmp_path, scale):
-    base = tmp_path / "base.gguf"
-    base.write_bytes(tiny())
-    parts, size = ("attn_q", "attn_v", "ffn_down"), 0.3
-    m = spawn(base, "--lora", make_adapter(tmp_path / "a.gguf", base, parts, size=size))
-    merged = spawn(merge(tmp_path / "merged.gguf", base, parts, scale, size=size))
-    want, got = probabilities(merged), probabilities(m, lora=[{"id": 0, "scale": scale}])
-    assert distance(got, want) < 0.002
-    assert distance(probabilities(m, lora=[]), want) > 0.1
+def test_an_adapter_is_what_it_would_be_merged_into_the_weights(spawn, adapted, base, tmp_path,
+                                                                scale):
+    merged = spawn(merge(tmp_path / "merged.gguf", base, TEXT_PARTS, scale))
+    ask = [{"id": 0, "scale": scale}]
+    want = probabilities(merged)
+    assert distance(probabilities(adapted, lora=ask), want) < 0.01
+    assert distance(probabilities(adapted, lora=[]), want) > 0.1
+    assert say(adapted, ask) == say(merged)
 
 
-def test_two_at_once_add_up(spawn, tmp_path):
-    base, half = tmp_path / "base.gguf", tmp_path / "half.gguf"
-    base.write_bytes(tiny())
-    parts, size = ("attn_q", "ffn_up"), 0.3
-    m = spawn(base, "--lora", make_adapter(tmp_path / "a.gguf", base, parts, 1, size),
-              "--lora", make_adapter(tmp_path / "b.gguf", base, parts, 2, size))
-    merge(half, base, parts, 1, 1, size)
-    both = spawn(merge(tmp_path / "both.gguf", half, parts, 0.5, 2, size))
+def test_two_at_once_add_up(spawn, adapted, base, tmp_path):
+    merge(tmp_path / "half.gguf", base, TEXT_PARTS, 1)
+    both = spawn(merge(tmp_path / "both.gguf", tmp_path / "half.gguf", TEXT_PARTS, 0.5, seed=2))
     want = probabilities(both)
-    assert distance(probabilities(m, lora=[{"id": 0}, {"id": 1, "scale": 0.5}]), want) < 0.002
-    assert distance(probabilities(m, lora=[{"id": 0}]), want) > 0.02
+    assert distance(probabilities(adapted, lora=[{"id": 0}, {"id": 1, "scale": 0.5}]), want) < 0.01
+    assert distance(probabilities(adapted, lora=ONE), want) > 0.1
 
 
-def test_without_the_field_the_scales_of_the_start_hold(adapted, llama):
-    base, one, second = (probabilities(adapted, lora=x) for x in ([], ONE, SECOND))
+def test_a_real_model_takes_one(spawn, llama, tmp_path):
+    m = spawn(TEXT_GGUF, "--ctx-size", 2048, "--lora",
+              make_adapter(tmp_path / "a.gguf", TEXT_GGUF))
+    alone = probabilities(llama)
+    # Its cache is as large, but sums may come in another order.
+    assert distance(probabilities(m, lora=[]), alone) < 0.2
+    assert distance(probabilities(m), alone) > 0.4
+
+
+def test_without_the_field_the_scales_of_the_start_hold(adapted, spawn, base):
+    alone, one, second = (probabilities(adapted, lora=x) for x in ([], ONE, SECOND))
     assert probabilities(adapted) == one
-    # Its threads are not as many, so the sums may come in another order.
-    assert distance(probabilities(llama), base) < 0.01
-    for a, b in ((base, one), (base, second), (one, second)):
+    assert distance(probabilities(spawn(base, "--threads", 1)), alone) < 0.01
+    for a, b in ((alone, one), (alone, second), (one, second)):
         assert distance(a, b) > 0.1
 
 
 def test_a_scale_of_0_is_the_model_alone(adapted):
-    base = probabilities(adapted, lora=[])
-    assert probabilities(adapted, lora=[{"id": 0, "scale": 0}]) == base
+    alone = probabilities(adapted, lora=[])
+    assert probabilities(adapted, lora=[{"id": 0, "scale": 0}]) == alone
     assert probabilities(adapted, lora=[{"name": "one", "scale": -0.0},
-                                        {"name": "second", "scale": 0.0}]) == base
-    assert probabilities(adapted, lora=None) != base
+                                        {"name": "second", "scale": 0.0}]) == alone
+    assert probabilities(adapted, lora=None) != alone
 
 
 def test_completions_have_them_too(adapted):
@@ -111,34 +112,33 @@ def test_requests_with_different_adapters_at_once_get_what_each_gets_alone(adapt
 
 
 def test_what_was_computed_with_some_is_used_again_with_the_same_only(adapted):
-    text = "A question that is long enough to be remembered: " + "why and how? " * 30
-
     def cached(lora):
-        r = adapted.chat(text, max_tokens=1, lora=lora).json()
+        r = adapted.post("/v1/completions", prompt="why? " * 50, max_tokens=1, lora=lora).json()
         u = r["usage"]
         assert r["timings"]["cache_n"] == u["prompt_tokens_details"]["cached_tokens"]
         return u["prompt_tokens_details"]["cached_tokens"], u["prompt_tokens"]
 
-    assert cached(ONE)[0] == 0
+    # Other tests' texts began with the same few tokens.
+    assert cached(ONE)[0] < 8
     got, n = cached([{"name": "one", "scale": 1.0}])
-    assert got == n - 1
-    assert cached([])[0] == 0 and cached(SECOND)[0] == 0
+    assert got == n - 1 > 200
+    assert cached([])[0] < 8 and cached(SECOND)[0] < 8
     assert cached([{"id": 0, "scale": 0.999}])[0] == 0
-    # Four slots: each still has its own.
+    # Each is still there.
     for lora in (None, SECOND, [], [{"id": 0, "scale": 0}]):
         assert cached(lora)[0] == n - 1
 
 
-def test_a_prompt_that_is_being_computed_is_not_waited_for_with_others(spawn, adapters):
-    m = spawn(TEXT_GGUF, "--ctx-size", 2048, "--lora", adapters[0])
-    text = "word " * 800
+def test_a_prompt_that_is_being_computed_is_taken_over_by_the_same_only(adapted):
+    def cached(lora):
+        r = adapted.post("/v1/completions", prompt="0123456789" * 90, max_tokens=1, lora=lora)
+        return r.json()["usage"]["prompt_tokens_details"]["cached_tokens"]
+
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        got = list(pool.map(lambda lora: m.chat(text, max_tokens=1, lora=lora).json(),
-                            [ONE, [], ONE, []]))
-    cached = [r["usage"]["prompt_tokens_details"]["cached_tokens"] for r in got]
-    # One of each computes, the other takes it over.
-    assert sorted((bool(cached[0]), bool(cached[2]))) == [False, True]
-    assert sorted((bool(cached[1]), bool(cached[3]))) == [False, True]
+        got = list(pool.map(cached, [ONE, [], ONE, []]))
+    # One of each computes, the other takes over what it has computed.
+    for a, b in ((got[0], got[2]), (got[1], got[3])):
+        assert min(a, b) < 8 and max(a, b) > 800
 
 
 def test_a_short_request_is_answered_while_a_long_one_with_others_runs(adapted):
@@ -267,15 +267,13 @@ def activated(out, tensors):
     (dict(change=stranger), "does not exist in base model"), (dict(change=activated), "aLoRA"),
     (cut, ""), (None, "No such file"),
 ])
-def test_a_wrong_adapter_is_no_start(spawn, tmp_path, how, text):
-    base, path = tmp_path / "base.gguf", tmp_path / "bad.gguf"
-    base.write_bytes(tiny())
+def test_a_wrong_adapter_is_no_start(spawn, base, adapters, tmp_path, how, text):
+    path = tmp_path / "bad.gguf"
     if how is not None:
         make_adapter(path, base, ("attn_q",), **(how if isinstance(how, dict) else {}))
     if how is cut:
         cut(path)
-    m = spawn(base, "--lora", f"good={make_adapter(tmp_path / 'good.gguf', base, ('attn_q',))}",
-              "--lora", f"bad={path}")
+    m = spawn(base, "--lora", f"good={adapters[0]}", "--lora", f"bad={path}")
     assert m.ready is None
     e = m.told[-1]
     assert e["event"] == "failed" and e["cause"] in ("file", "unsupported")
@@ -289,12 +287,12 @@ def test_an_adapter_is_no_model(spawn, adapters):
     assert m.process.wait(60) == 1
 
 
-def test_numbers_that_overflow_end_nothing(spawn, tmp_path):
-    m = spawn(TEXT_GGUF, "--ctx-size", 512, "--lora-scaled",
-              f"wild={make_adapter(tmp_path / 'wild.gguf', size=1e18)}:0")
-    base = probabilities(m)
+def test_numbers_that_overflow_end_nothing(spawn, base, tmp_path):
+    m = spawn(base, "--threads", 1, "--lora-scaled",
+              f"wild={make_adapter(tmp_path / 'wild.gguf', base, size=1e18)}:0")
+    alone = probabilities(m)
     for more in ({}, {"temperature": 1}, {"stream": True}, {"logprobs": True, "top_logprobs": 5},
                  {"response_format": {"type": "json_object"}}):
         r = m.chat("Say hello.", max_tokens=8, lora=[{"id": 0, "scale": 10}], **more)
         assert r.status_code in (200, 502), r.text
-    assert probabilities(m) == base and m.process.poll() is None
+    assert probabilities(m) == alone and m.process.poll() is None
