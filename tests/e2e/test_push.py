@@ -17,6 +17,7 @@ from registry_fixtures import (GGUF, LICENSE, Model, Registry, blob_path, check_
                                memory, model, noise, pull, push, registry, store)
 from test_keys import GOOD, Keys, bearer
 from test_pull import cli
+from test_pull_hostile import established
 
 MB = 1 << 20
 
@@ -254,13 +255,7 @@ def test_a_client_that_leaves_stops_it_and_the_next_push_ends_well(registry, rel
     m = have(modeld, registry, ref, model(size, seed="push leaves"))
     stream, r, _ = begun(modeld, ref, 100 * MB)
     r.close()
-    seen = [0]
-
-    def is_still():
-        seen.append(relay.sent)
-        time.sleep(0.2)
-        return seen[-1] == relay.sent
-    eventually(is_still)
+    eventually(lambda: not established(relay.port, modeld.process.pid))
     assert relay.sent < size
     arrives(modeld, ref)
     check_arrived(start, store / "b", ref, m)
