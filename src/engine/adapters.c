@@ -88,13 +88,15 @@ int adapters_check(const struct adapters_flag *f,
 {
 	struct err unused;
 	auto_json *config = NULL;
-	const char *type = NULL;
+	const json_t *gguf = NULL;
+	if (json_parse(m->config, &config, &unused) == 0)
+		gguf = json_object_get(config, "gguf");
+	const char *type =
+		json_string_value(json_object_get(gguf, "general.type"));
 	/* CNCF's form has no metadata: then modeld-llama tells, at the start.
 	 */
-	if (json_parse(m->config, &config, &unused) == 0)
-		type = json_string_value(json_object_get(
-			json_object_get(config, "gguf"), "general.type"));
-	if (m->n_weights != 1 || (type && strcmp(type, "adapter") != 0))
+	if (m->n_weights != 1 ||
+	    (json_object_size(gguf) && (!type || strcmp(type, "adapter") != 0)))
 		return err_field(e, FIELD, "'%s' is a model and no adapter",
 				 f->model);
 	if (m->architecture[0] && base->architecture[0] &&
@@ -126,8 +128,8 @@ int adapters_find(struct catalog *c, const struct adapters_flag *flags,
 				       "without it",
 				       f->model);
 		(*options)[2 * i] = "--lora-scaled";
-		(*options)[2 * i + 1] = arena_printf(
-			a, "%s=%s:%.9g", f->name, m->weights[0], f->scale);
+		(*options)[2 * i + 1] = arena_printf(a, "%s=%s:%.9g", f->name,
+						     m->weights[0], f->scale);
 		*bytes += m->weight_bytes;
 	}
 	return 0;

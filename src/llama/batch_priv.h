@@ -6,6 +6,7 @@
 #include "llama/batch.h"
 #include "llama/fair.h"
 #include "llama/keep.h"
+#include "llama/lora_turn.h"
 #include "llama/pace.h"
 
 #include <llama.h>
@@ -57,13 +58,6 @@ struct slot {
 	int32_t row;	/* the last of them, if it is all there is */
 	uint64_t used;	/* order of last use */
 	uint64_t turn;	/* when its task's adapters last had theirs */
-};
-
-/* Whose tasks are computed now: see lora_turn.h. */
-struct lora_turn {
-	struct lora_scales lora;
-	uint64_t number;
-	uint64_t began_ns;
 };
 
 /* What may be known of a slot from outside, as of the last step. */

@@ -69,8 +69,7 @@ void inspect_props(void *serve, struct http_exchange *x,
 		   ",\"kind\":\"%s\",\"threads\":%d,\"build_info\":"
 		   "\"modeld-llama " MODELD_VERSION "\",\"modalities\":"
 		   "{\"vision\":%s,\"audio\":false},\"chat_template\":",
-		   batch_kind(f), f->threads,
-		   s->projector ? "true" : "false");
+		   batch_kind(f), f->threads, s->projector ? "true" : "false");
 	if (s->templates)
 		writer_json(&w, common_shim_template_text(s->templates));
 	else

@@ -86,8 +86,7 @@ static struct str stem(struct str path)
 static int take_scale(struct str *text, float *out, struct err *e)
 {
 	ptrdiff_t colon = str_find_last(*text, ':');
-	auto_free char *number =
-		str_dup(str_tail(*text, (size_t)(colon + 1)));
+	auto_free char *number = str_dup(str_tail(*text, (size_t)(colon + 1)));
 	char *end;
 	double d = strtod(number, &end);
 	if (colon < 0 || end == number || *end ||
@@ -220,9 +219,9 @@ static int find_asked(const struct lora *l, const struct params *p, size_t *id,
 			       "'id' and 'name' say the same: give one");
 	if (!p->lora_name.p && p->lora_id < 0)
 		return err_set(e, ERR_INVALID, "'id' or 'name' must be given");
-	a = p->lora_name.p		  ? find_name(l, p->lora_name)
+	a = p->lora_name.p		? find_name(l, p->lora_name)
 	    : (size_t)p->lora_id < l->n ? &l->of[p->lora_id]
-					  : NULL;
+					: NULL;
 	if (a) {
 		*id = (size_t)(a - l->of);
 		return 0;

@@ -27,7 +27,8 @@ BASE_AUTO(lora);
 
 /* Adds what an option says: "[NAME=]PATH", or "[NAME=]PATH:SCALE" if it
  * `has_scale` (else it is 1). The scale holds for requests that do not say.
- * Without a name, the file's without ".gguf". Reads no file. -1 is ERR_USAGE. */
+ * Without a name, the file's without ".gguf". Reads no file. -1 is ERR_USAGE.
+ */
 must_use int lora_add(struct lora *l, const char *text, bool has_scale,
 		      struct err *e);
 size_t lora_count(const struct lora *l);

@@ -66,9 +66,9 @@ static void wrong_options_are_refused(void **state)
 	};
 	struct err e;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		assert_int_equal(lora_add(*state, rows[i].text,
-					  rows[i].has_scale, &e),
-				 -1);
+		assert_int_equal(
+			lora_add(*state, rows[i].text, rows[i].has_scale, &e),
+			-1);
 		assert_int_equal(e.code, ERR_USAGE);
 		if (!strstr(e.msg, rows[i].says))
 			fail_msg("%s: %s", rows[i].text, e.msg);

@@ -5,11 +5,17 @@
  * since a change costs some; next are those that have waited longest. Belongs
  * to the compute thread. */
 #pragma once
-#include <stdbool.h>
+#include "llama/lora.h"
 
 struct batch;
 struct batch_task;
 struct slot;
+
+struct lora_turn {
+	struct lora_scales lora; /* whose it is */
+	uint64_t number;
+	uint64_t began_ns;
+};
 
 /* A task came into this slot: it waits for its turn like the others. */
 void lora_turn_enter(struct batch *b, struct slot *s);
