@@ -327,7 +327,7 @@ static int print_bulk(const struct brake_facts *f, struct buf *out)
 {
 	return family(out, "bulk_held", "gauge",
 		      "1 while pulls and the like wait for answers.") ||
-	       buf_printf(out, "modeld_bulk_held %d\n", f->is_closed) ||
+	       buf_printf(out, "modeld_bulk_held %d\n", f->is_held) ||
 	       family(out, "bulk_windows_total", "counter",
 		      "Times that they went on although answers were made.") ||
 	       buf_printf(out, "modeld_bulk_windows_total %" PRIu64 "\n",

@@ -29,8 +29,8 @@ struct pool_config {
 	int64_t keep_alive_ms; /* < 0: for ever */
 	/* As in struct engine_target; a constant, or NULL. */
 	const char *owner_field;
-	/* Which is entered as long as a request holds a lease, or waits for
-	 * one; borrowed, or NULL. */
+	/* Pressed as long as a request holds a lease, or waits for one;
+	 * borrowed, or NULL. */
 	struct brake *brake;
 	struct pool_fns fns;
 	void *ctx;

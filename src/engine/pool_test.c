@@ -98,7 +98,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
-	assert_false(brake_facts(f->brake).is_closed);
+	assert_false(brake_facts(f->brake).is_held);
 	brake_free(f->brake);
 	pool_free(f->pool);
 	uv_run(&f->loop, UV_RUN_DEFAULT);
@@ -173,7 +173,7 @@ static void one_load_serves_all_who_ask(void **state)
 
 static bool is_braked(const struct fixture *f)
 {
-	return brake_facts(f->brake).is_closed;
+	return brake_facts(f->brake).is_held;
 }
 
 /* That all other ways to end a lease release the brake, teardown() sees. */

@@ -19,10 +19,11 @@ struct brake {
 static void pay(struct brake_share *s, uint64_t ns)
 {
 	/* More than a window pays for all, and might overflow below. */
-	uint64_t paid = ns >= s->open_ms * MS ? s->held_ns
-					      : ns * s->closed_ms / s->open_ms;
-	s->held_ns -= MIN(paid, s->held_ns);
-	s->is_window &= s->held_ns > 0;
+	uint64_t paid = ns >= s->window_ms * MS
+				? s->owed_ns
+				: ns * s->hold_ms / s->window_ms;
+	s->owed_ns -= MIN(paid, s->owed_ns);
+	s->is_window &= s->owed_ns > 0;
 }
 
 /* Somebody answers, for no longer than one phase; gives what is left of it. */
@@ -30,13 +31,13 @@ static uint64_t pass_phase(struct brake_share *s, uint64_t ns)
 {
 	if (s->is_window) {
 		/* Rounded up, so that it ends. */
-		uint64_t left = (s->held_ns * s->open_ms + s->closed_ms - 1) /
-				s->closed_ms;
+		uint64_t left = (s->owed_ns * s->window_ms + s->hold_ms - 1) /
+				s->hold_ms;
 		pay(s, MIN(ns, left));
 		return ns - MIN(ns, left);
 	}
-	uint64_t left = s->closed_ms * MS - s->held_ns;
-	s->held_ns += MIN(ns, left);
+	uint64_t left = s->hold_ms * MS - s->owed_ns;
+	s->owed_ns += MIN(ns, left);
 	if (ns >= left) {
 		s->is_window = true;
 		s->windows++;
@@ -53,7 +54,7 @@ static void settle(struct brake_share *s, uint64_t now)
 		return;
 	}
 	/* What a whole period leads to is what it began with. */
-	uint64_t period = (s->closed_ms + s->open_ms) * MS;
+	uint64_t period = (s->hold_ms + s->window_ms) * MS;
 	s->windows += ns / period;
 	ns %= period;
 	while (ns)
@@ -69,85 +70,86 @@ void brake_share_set(struct brake_share *s, uint64_t now, size_t answers)
 uint64_t brake_share_wait(struct brake_share *s, uint64_t now)
 {
 	settle(s, now);
-	return !s->answers || s->is_window ? 0 : s->closed_ms * MS - s->held_ns;
+	return !s->answers || s->is_window ? 0 : s->hold_ms * MS - s->owed_ns;
 }
 
 /* ---- the brake ---- */
 
-struct brake *brake_new(uint64_t closed_ms, uint64_t open_ms)
+struct brake *brake_new(uint64_t hold_ms, uint64_t window_ms)
 {
 	pthread_condattr_t attr;
-	struct brake *g = xcalloc(1, sizeof *g);
-	assert(closed_ms && open_ms);
-	g->share.closed_ms = closed_ms;
-	g->share.open_ms = open_ms;
-	g->share.at_ns = timer_now_ns();
-	pthread_mutex_init(&g->mutex, NULL);
+	struct brake *b = xcalloc(1, sizeof *b);
+	assert(hold_ms && window_ms &&
+	       hold_ms <= UINT64_MAX / 2 / MS / window_ms);
+	b->share.hold_ms = hold_ms;
+	b->share.window_ms = window_ms;
+	b->share.at_ns = timer_now_ns();
+	pthread_mutex_init(&b->mutex, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&g->opened, &attr);
+	pthread_cond_init(&b->opened, &attr);
 	pthread_condattr_destroy(&attr);
-	return g;
+	return b;
 }
 
-void brake_free(struct brake *g)
+void brake_free(struct brake *b)
 {
-	if (!g)
+	if (!b)
 		return;
-	pthread_cond_destroy(&g->opened);
-	pthread_mutex_destroy(&g->mutex);
-	free(g);
+	pthread_cond_destroy(&b->opened);
+	pthread_mutex_destroy(&b->mutex);
+	free(b);
 }
 
-void brake_press(struct brake *g)
+void brake_press(struct brake *b)
 {
-	if (!g)
+	if (!b)
 		return;
-	pthread_mutex_lock(&g->mutex);
-	brake_share_set(&g->share, timer_now_ns(), g->share.answers + 1);
-	pthread_mutex_unlock(&g->mutex);
+	pthread_mutex_lock(&b->mutex);
+	brake_share_set(&b->share, timer_now_ns(), b->share.answers + 1);
+	pthread_mutex_unlock(&b->mutex);
 }
 
-void brake_release(struct brake *g)
+void brake_release(struct brake *b)
 {
-	if (!g)
+	if (!b)
 		return;
-	pthread_mutex_lock(&g->mutex);
-	assert(g->share.answers);
-	brake_share_set(&g->share, timer_now_ns(), g->share.answers - 1);
-	if (!g->share.answers)
-		pthread_cond_broadcast(&g->opened);
-	pthread_mutex_unlock(&g->mutex);
+	pthread_mutex_lock(&b->mutex);
+	assert(b->share.answers);
+	brake_share_set(&b->share, timer_now_ns(), b->share.answers - 1);
+	if (!b->share.answers)
+		pthread_cond_broadcast(&b->opened);
+	pthread_mutex_unlock(&b->mutex);
 }
 
-void brake_pass(struct brake *g)
+void brake_pass(struct brake *b)
 {
-	if (!g)
+	if (!b)
 		return;
-	pthread_mutex_lock(&g->mutex);
+	pthread_mutex_lock(&b->mutex);
 	uint64_t now = timer_now_ns();
-	uint64_t wait = brake_share_wait(&g->share, now);
-	g->waits += wait > 0;
+	uint64_t wait = brake_share_wait(&b->share, now);
+	b->waits += wait > 0;
 	while (wait) {
 		struct timespec until = {
 			.tv_sec = (time_t)((now + wait) / (1000 * MS)),
 			.tv_nsec = (long)((now + wait) % (1000 * MS))
 		};
-		pthread_cond_timedwait(&g->opened, &g->mutex, &until);
+		pthread_cond_timedwait(&b->opened, &b->mutex, &until);
 		now = timer_now_ns();
-		wait = brake_share_wait(&g->share, now);
+		wait = brake_share_wait(&b->share, now);
 	}
-	pthread_mutex_unlock(&g->mutex);
+	pthread_mutex_unlock(&b->mutex);
 }
 
-struct brake_facts brake_facts(struct brake *g)
+struct brake_facts brake_facts(struct brake *b)
 {
-	pthread_mutex_lock(&g->mutex);
+	pthread_mutex_lock(&b->mutex);
 	struct brake_facts f = {
-		.is_closed = brake_share_wait(&g->share, timer_now_ns()) > 0,
-		.windows = g->share.windows,
-		.waits = g->waits
+		.is_held = brake_share_wait(&b->share, timer_now_ns()) > 0,
+		.windows = b->share.windows,
+		.waits = b->waits
 	};
-	pthread_mutex_unlock(&g->mutex);
+	pthread_mutex_unlock(&b->mutex);
 	return f;
 }

@@ -4,16 +4,16 @@
  * a registry on this machine do, holds all of them up, however low its
  * priority.
  *
- * So while answers are made, from the moment that a request holds an engine to
- * the end of its answer (its last token meets the same barriers as its first),
- * bulk work stands still between two pieces. Its buffers fill, then its
- * sockets, then who sends stops too. It has its share all the same: when it was
- * held for `closed_ms` in all, it goes for `open_ms`, whoever answers; and time
- * in which nobody answers pays for time in which it was held, at the same rate.
- * What comes from far is not slower for it: the kernel takes it meanwhile.
+ * So while a request is with an engine of ours, from its asking (a load is part
+ * of the wait) to the end of its answer (the last token meets the same barriers
+ * as the first), bulk work stands still between two pieces. Its buffers fill,
+ * then its sockets, and who sends stops too. What comes from far is not slower
+ * for it: the kernel takes it meanwhile.
  *
- * Where no request is with an engine the brake costs one uncontended lock a
- * piece. */
+ * It has its share all the same: after `hold_ms` a window opens for
+ * `window_ms`, whoever asks; and time in which nobody asks pays for time in
+ * which it was held, at the same rate. While no request is there the brake
+ * costs an uncontended lock a piece. */
 #pragma once
 #include "base/base.h"
 
@@ -23,35 +23,36 @@
 
 struct brake;
 
-struct brake *brake_new(uint64_t closed_ms, uint64_t open_ms) must_use;
-/* Nobody is in it. */
-void brake_free(struct brake *g);
+/* Their product is below 10^13. */
+struct brake *brake_new(uint64_t hold_ms, uint64_t window_ms) must_use;
+/* Nobody waits at it. */
+void brake_free(struct brake *b);
 
-/* A request has an engine, and has it no more. Any thread; no-ops for NULL. */
-void brake_press(struct brake *g);
-void brake_release(struct brake *g);
+/* A request comes to an engine, and is over. Any thread; no-ops for NULL. */
+void brake_press(struct brake *b);
+void brake_release(struct brake *b);
 /* Bulk work, before each piece, on a thread that may wait: comes back when it
  * may go on. At once for NULL. */
-void brake_pass(struct brake *g);
+void brake_pass(struct brake *b);
 
 struct brake_facts {
-	bool is_closed;	  /* now */
-	uint64_t windows; /* times that it opened although somebody answers */
+	bool is_held;	  /* who passes now must wait */
+	uint64_t windows; /* so far */
 	uint64_t waits;	  /* pieces that had to wait */
 };
-struct brake_facts brake_facts(struct brake *g);
+struct brake_facts brake_facts(struct brake *b);
 
 /* ---- how the time is shared: pure; `now` is in nanoseconds ---- */
 
 struct brake_share {
-	uint64_t closed_ms, open_ms;
+	uint64_t hold_ms, window_ms;
 	uint64_t at_ns;	  /* of what follows */
-	uint64_t held_ns; /* not paid for yet; at most closed_ms */
+	uint64_t owed_ns; /* held for so long, and not paid for; <= hold_ms */
 	size_t answers;
-	bool is_window; /* open until all of it is paid for */
+	bool is_window; /* until all is paid for */
 	uint64_t windows;
 };
 
 void brake_share_set(struct brake_share *s, uint64_t now, size_t answers);
-/* 0: it is open; else so many nanoseconds until it is, if all stays so. */
+/* 0: bulk work may go; else so many nanoseconds until the next window. */
 uint64_t brake_share_wait(struct brake_share *s, uint64_t now);

@@ -12,8 +12,8 @@
 /* Not zero: nothing begins when the clock does. */
 static struct brake_share share(void)
 {
-	return (struct brake_share){ .closed_ms = 60,
-				     .open_ms = 40,
+	return (struct brake_share){ .hold_ms = 60,
+				     .window_ms = 40,
 				     .at_ns = 5000 * MS };
 }
 
@@ -166,7 +166,7 @@ static void let_go(struct fixture *f)
 	while (brake_facts(f->brake).waits < THREADS)
 		continue;
 	brake_release(f->brake);
-	assert_true(brake_facts(f->brake).is_closed);
+	assert_true(brake_facts(f->brake).is_held);
 	atomic_store(&f->may_go, true);
 	brake_release(f->brake);
 }
@@ -180,7 +180,7 @@ static void no_piece_begins_before_the_last_answer_has_ended(void **state)
 	run_threads(&f, let_go);
 	assert_int_equal(atomic_load(&f.early), 0);
 	assert_int_equal(brake_facts(f.brake).waits, THREADS);
-	assert_false(brake_facts(f.brake).is_closed);
+	assert_false(brake_facts(f.brake).is_held);
 	brake_free(f.brake);
 }
 
