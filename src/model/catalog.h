@@ -43,6 +43,7 @@ struct catalog_model {
 	size_t n_weights;
 	uint64_t weight_bytes;
 	const char *mmproj;	   /* or NULL */
+	uint64_t mmproj_bytes;
 	const char *chat_template; /* or NULL: the one in the GGUF file */
 	const char *const *licences;
 	size_t n_licences;

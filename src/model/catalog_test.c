@@ -183,6 +183,7 @@ static void a_model_is_described_from_its_config_and_layers(void **state)
 	assert_true(str_ends(str_of(m->weights[1]), two.hex));
 	assert_int_equal(access(m->weights[0], R_OK), 0);
 	assert_int_equal(access(m->mmproj, R_OK), 0);
+	assert_int_equal(m->mmproj_bytes, strlen("projector"));
 	assert_int_equal(access(m->chat_template, R_OK), 0);
 	assert_int_equal(m->n_licences, 1);
 	assert_int_equal(access(m->licences[0], R_OK), 0);
