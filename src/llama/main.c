@@ -9,6 +9,7 @@
 #include "llama/draft.h"
 #include "llama/events.h"
 #include "llama/lora.h"
+#include "llama/mapped.h"
 #include "llama/params.h"
 #include "llama/projector.h"
 #include "llama/sandbox.h"
@@ -423,6 +424,7 @@ static int shut_in(struct program *p, struct err *e)
 				     .has_gpu = p->o.gpu_layers != 0 &&
 						weights_have_gpu() };
 	cores_open();
+	mapped_open();
 	if (!p->o.sandbox)
 		return 0;
 	if (sandbox_enter(&o, &p->sandbox, e))

@@ -6,6 +6,7 @@
  *   m        16 halves, unless the type has none
  *   fifth    8 masks of 64 bits: the fifth bits of the groups 0 to 7
  *   nibbles  4 times 64 bytes: the groups 0 to 3 low, 4 to 7 high
+ *            or, with 8 bits, 8 times 64 bytes
  *
  * where group g of a block is its weights 4g to 4g+3, and has 4 bytes (or bits)
  * for each row: as an instruction that adds up four products wants them. */
@@ -21,12 +22,15 @@
 struct shape {
 	bool has_min;
 	bool has_fifth;
+	bool has_bytes;
+	float min; /* without has_min: m is so many d */
 };
 
 static const struct shape shapes[] = {
 	[PANEL_Q4_1] = { .has_min = true },
-	[PANEL_Q5_0] = { .has_fifth = true },
+	[PANEL_Q5_0] = { .has_fifth = true, .min = -16 },
 	[PANEL_Q5_1] = { .has_min = true, .has_fifth = true },
+	[PANEL_Q8_0] = { .has_bytes = true, .min = -128 },
 };
 
 static size_t at_fifth(const struct shape *s)
@@ -34,19 +38,25 @@ static size_t at_fifth(const struct shape *s)
 	return (s->has_min ? 4u : 2u) * PANEL_ROWS;
 }
 
-static size_t at_nibbles(const struct shape *s)
+static size_t at_quants(const struct shape *s)
 {
 	return at_fifth(s) + (s->has_fifth ? GROUPS * sizeof(uint64_t) : 0);
 }
 
 static size_t block_bytes(const struct shape *s)
 {
-	return at_nibbles(s) + PANEL_BLOCK / 2 * PANEL_ROWS;
+	return at_quants(s) + PANEL_ROWS * PANEL_BLOCK / (s->has_bytes ? 1 : 2);
 }
 
 size_t panel_block_bytes(enum panel_type type)
 {
 	return block_bytes(&shapes[type]) / PANEL_ROWS;
+}
+
+bool panel_suits(enum panel_way way, enum panel_type type)
+{
+	return way == PANEL_AVX512 ||
+	       (way == PANEL_AVX2 && !shapes[type].has_bytes);
 }
 
 /* ---- packing ---- */
@@ -71,8 +81,13 @@ static void pack_block(const struct shape *s, const uint8_t *from, size_t row,
 			masks[g] |= (uint64_t)(bits >> 4 * g & 15) << 4 * row;
 		memcpy(to + at_fifth(s), masks, sizeof masks);
 	}
-	for (size_t g = 0; g < GROUPS / 2; g++)
-		memcpy(to + at_nibbles(s) + 64 * g + 4 * row, from + 4 * g, 4);
+	for (size_t g = 0; g < (s->has_bytes ? GROUPS : GROUPS / 2); g++) {
+		uint32_t four;
+		memcpy(&four, from + 4 * g, 4);
+		if (s->has_bytes) /* ggml's q is from -128 */
+			four ^= 0x80808080;
+		memcpy(to + at_quants(s) + 64 * g + 4 * row, &four, 4);
+	}
 }
 
 void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel)
@@ -120,7 +135,8 @@ size_t panel_token_bytes(size_t n)
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vnni,f16c")))
 
-/* Four products of neighbours of a with those of b, added up. */
+/* Four products of neighbours of a, from 0, with those of b, added up; a is at
+ * most 127, or two of them would not fit into 16 bits. */
 AVX2 INLINE __m256i dot4(__m256i a, __m256i b)
 {
 	return _mm256_madd_epi16(_mm256_maddubs_epi16(a, b),
@@ -202,53 +218,75 @@ static struct token token_of(const struct work *w, size_t i)
 	return token_at(w->tokens + i * panel_token_bytes(w->n), w->n);
 }
 
+struct pair512 {
+	__m512i x, y;
+};
+
+/* The q of the groups g and g + 4 of all rows. */
+AVX512 INLINE struct pair512 unpack512(const struct shape *s, const uint8_t *p,
+				       size_t g)
+{
+	const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(16);
+	const uint8_t *quants = p + at_quants(s);
+	__m512i v = _mm512_loadu_si512(quants + 64 * g);
+	if (s->has_bytes)
+		return (struct pair512){ v, _mm512_loadu_si512(quants +
+							       64 * (g + 4)) };
+	struct pair512 out = {
+		_mm512_and_si512(v, low),
+		_mm512_and_si512(_mm512_srli_epi16(v, 4), low),
+	};
+	if (s->has_fifth) {
+		uint64_t fifth[GROUPS];
+		memcpy(fifth, p + at_fifth(s), sizeof fifth);
+		out.x = _mm512_mask_add_epi8(out.x, fifth[g], out.x, high);
+		out.y = _mm512_mask_add_epi8(out.y, fifth[g + 4], out.y, high);
+	}
+	return out;
+}
+
+/* d and m of all rows. */
+AVX512 INLINE void scales512(const struct shape *s, const uint8_t *p, __m512 *d,
+			     __m512 *m)
+{
+	const __m256i *halves = (const void *)p;
+	*d = _mm512_cvtph_ps(_mm256_loadu_si256(halves));
+	*m = s->has_min ? _mm512_cvtph_ps(_mm256_loadu_si256(halves + 1))
+			: _mm512_mul_ps(*d, _mm512_set1_ps(s->min));
+}
+
 /* `n_tokens` is a constant wherever this is expanded. */
 AVX512 INLINE void tile512(const struct work *w, size_t first, size_t n_tokens)
 {
-	const struct shape *s = w->shape;
 	const uint8_t *p = w->panel;
-	const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(16);
 	struct token t[8];
-	__m512 sum[8];
+	__m512 sum[8], d, m;
 	UNROLL for (size_t i = 0; i < n_tokens; i++)
 	{
 		t[i] = token_of(w, first + i);
 		sum[i] = _mm512_setzero_ps();
 	}
-	for (size_t b = 0; b < w->n / PANEL_BLOCK; b++, p += block_bytes(s)) {
-		uint64_t fifth[GROUPS];
+	for (size_t b = 0; b < w->n / PANEL_BLOCK; b++) {
 		__m512i acc[8];
-		memcpy(fifth, p + at_fifth(s), sizeof fifth);
-		UNROLL for (size_t i = 0; i < n_tokens; i++) acc[i] =
-			_mm512_setzero_si512();
+		UNROLL for (size_t i = 0; i < n_tokens; i++)
+		{
+			acc[i] = _mm512_setzero_si512();
+		}
 		for (size_t g = 0; g < GROUPS / 2; g++) {
-			__m512i v =
-				_mm512_loadu_si512(p + at_nibbles(s) + 64 * g);
-			__m512i x = _mm512_and_si512(v, low);
-			__m512i y =
-				_mm512_and_si512(_mm512_srli_epi16(v, 4), low);
-			if (s->has_fifth) {
-				x = _mm512_mask_add_epi8(x, fifth[g], x, high);
-				y = _mm512_mask_add_epi8(y, fifth[g + 4], y,
-							 high);
-			}
+			struct pair512 of = unpack512(w->shape, p, g);
 			UNROLL for (size_t i = 0; i < n_tokens; i++)
 			{
 				const int8_t *q =
 					t[i].q + b * PANEL_BLOCK + 4 * g;
 				acc[i] = _mm512_dpbusd_epi32(
-					acc[i], x,
+					acc[i], of.x,
 					_mm512_set1_epi32(four_of(q)));
 				acc[i] = _mm512_dpbusd_epi32(
-					acc[i], y,
+					acc[i], of.y,
 					_mm512_set1_epi32(four_of(q + 16)));
 			}
 		}
-		const __m256i *halves = (const void *)p;
-		__m512 d = _mm512_cvtph_ps(_mm256_loadu_si256(halves));
-		__m512 m = s->has_min ? _mm512_cvtph_ps(
-						_mm256_loadu_si256(halves + 1))
-				      : _mm512_mul_ps(d, _mm512_set1_ps(-16));
+		scales512(w->shape, p, &d, &m);
 		UNROLL for (size_t i = 0; i < n_tokens; i++)
 		{
 			__m512 total = _mm512_set1_ps(t[i].total[b]);
@@ -258,9 +296,12 @@ AVX512 INLINE void tile512(const struct work *w, size_t first, size_t n_tokens)
 						 _mm512_mul_ps(d, scale),
 						 sum[i]);
 		}
+		p += block_bytes(w->shape);
 	}
 	UNROLL for (size_t i = 0; i < n_tokens; i++)
+	{
 		_mm512_storeu_ps(w->out + (first + i) * w->stride, sum[i]);
+	}
 }
 
 AVX512 static void multiply512(const struct work *w, size_t n_tokens)
@@ -270,7 +311,9 @@ AVX512 static void multiply512(const struct work *w, size_t n_tokens)
 		tile512(w, i, 8);
 	for (; i + 4 <= n_tokens; i += 4)
 		tile512(w, i, 4);
-	for (; i < n_tokens; i++)
+	for (; i + 2 <= n_tokens; i += 2)
+		tile512(w, i, 2);
+	if (i < n_tokens)
 		tile512(w, i, 1);
 }
 
@@ -286,56 +329,74 @@ AVX2 INLINE __m256i fifth_bits(uint32_t bits)
 	return _mm256_and_si256(v, _mm256_set1_epi8(16));
 }
 
+struct pair256 {
+	__m256i x, y;
+};
+
 /* The same for 8 of the rows, the first or the second half of the panel. */
+AVX2 INLINE struct pair256 unpack256(const struct shape *s, const uint8_t *p,
+				     size_t g, size_t half)
+{
+	const __m256i low = _mm256_set1_epi8(15);
+	const uint8_t *quants = p + at_quants(s) + 32 * half;
+	__m256i v = _mm256_loadu_si256((const void *)(quants + 64 * g));
+	struct pair256 out = {
+		_mm256_and_si256(v, low),
+		_mm256_and_si256(_mm256_srli_epi16(v, 4), low),
+	};
+	if (s->has_fifth) {
+		uint32_t fifth[2 * GROUPS];
+		memcpy(fifth, p + at_fifth(s), sizeof fifth);
+		out.x = _mm256_or_si256(out.x, fifth_bits(fifth[2 * g + half]));
+		out.y = _mm256_or_si256(out.y,
+					fifth_bits(fifth[2 * g + 8 + half]));
+	}
+	return out;
+}
+
+AVX2 INLINE void scales256(const struct shape *s, const uint8_t *p, size_t half,
+			   __m256 *d, __m256 *m)
+{
+	const __m128i *halves = (const void *)p;
+	*d = _mm256_cvtph_ps(_mm_loadu_si128(halves + half));
+	*m = s->has_min ? _mm256_cvtph_ps(_mm_loadu_si128(halves + 2 + half))
+			: _mm256_mul_ps(*d, _mm256_set1_ps(s->min));
+}
+
 AVX2 INLINE void tile256(const struct work *w, size_t first, size_t n_tokens,
 			 size_t half)
 {
 	const struct shape *s = w->shape;
 	const uint8_t *p = w->panel;
-	const __m256i low = _mm256_set1_epi8(15);
 	struct token t[4];
-	__m256 sum[4];
+	__m256 sum[4], d, m;
 	UNROLL for (size_t i = 0; i < n_tokens; i++)
 	{
 		t[i] = token_of(w, first + i);
 		sum[i] = _mm256_setzero_ps();
 	}
-	for (size_t b = 0; b < w->n / PANEL_BLOCK; b++, p += block_bytes(s)) {
-		uint32_t fifth[2 * GROUPS];
+	for (size_t b = 0; b < w->n / PANEL_BLOCK; b++) {
 		__m256i acc[4];
-		memcpy(fifth, p + at_fifth(s), sizeof fifth);
-		UNROLL for (size_t i = 0; i < n_tokens; i++) acc[i] =
-			_mm256_setzero_si256();
+		UNROLL for (size_t i = 0; i < n_tokens; i++)
+		{
+			acc[i] = _mm256_setzero_si256();
+		}
 		for (size_t g = 0; g < GROUPS / 2; g++) {
-			__m256i v = _mm256_loadu_si256(
-				(const void *)(p + at_nibbles(s) + 64 * g +
-					       32 * half));
-			__m256i x = _mm256_and_si256(v, low);
-			__m256i y =
-				_mm256_and_si256(_mm256_srli_epi16(v, 4), low);
-			if (s->has_fifth) {
-				x = _mm256_or_si256(
-					x, fifth_bits(fifth[2 * g + half]));
-				y = _mm256_or_si256(
-					y, fifth_bits(fifth[2 * g + 8 + half]));
-			}
+			struct pair256 of = unpack256(s, p, g, half);
 			UNROLL for (size_t i = 0; i < n_tokens; i++)
 			{
 				const int8_t *q =
 					t[i].q + b * PANEL_BLOCK + 4 * g;
-				__m256i xq =
-					dot4(x, _mm256_set1_epi32(four_of(q)));
-				__m256i yq = dot4(
-					y, _mm256_set1_epi32(four_of(q + 16)));
+				__m256i x = dot4(of.x,
+						 _mm256_set1_epi32(four_of(q)));
+				__m256i y = dot4(
+					of.y,
+					_mm256_set1_epi32(four_of(q + 16)));
 				acc[i] = _mm256_add_epi32(
-					acc[i], _mm256_add_epi32(xq, yq));
+					acc[i], _mm256_add_epi32(x, y));
 			}
 		}
-		const __m128i *halves = (const void *)p;
-		__m256 d = _mm256_cvtph_ps(_mm_loadu_si128(halves + half));
-		__m256 m = s->has_min ? _mm256_cvtph_ps(_mm_loadu_si128(
-						halves + 2 + half))
-				      : _mm256_mul_ps(d, _mm256_set1_ps(-16));
+		scales256(s, p, half, &d, &m);
 		UNROLL for (size_t i = 0; i < n_tokens; i++)
 		{
 			__m256 total = _mm256_set1_ps(t[i].total[b]);
@@ -345,9 +406,13 @@ AVX2 INLINE void tile256(const struct work *w, size_t first, size_t n_tokens,
 						 _mm256_mul_ps(d, scale),
 						 sum[i]);
 		}
+		p += block_bytes(s);
 	}
-	UNROLL for (size_t i = 0; i < n_tokens; i++) _mm256_storeu_ps(
-		w->out + (first + i) * w->stride + 8 * half, sum[i]);
+	UNROLL for (size_t i = 0; i < n_tokens; i++)
+	{
+		_mm256_storeu_ps(w->out + (first + i) * w->stride + 8 * half,
+				 sum[i]);
+	}
 }
 
 AVX2 static void multiply256(const struct work *w, size_t n_tokens)

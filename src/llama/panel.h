@@ -8,6 +8,7 @@
  * What comes of one token does not depend on how many others are multiplied
  * with it: the same operations in the same order. Without state; any thread. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,12 +21,13 @@ enum {
 	PANEL_BLOCK = 32, /* neighbours that share a scale */
 };
 
-/* ggml's types. A weight is d * q + m, where q has 4 or 5 bits and begins at 0;
- * the 16-bit floats d and m are of a block. */
+/* ggml's types. A weight is d * q + m, where q has 4, 5 or 8 bits and begins at
+ * 0; the 16-bit floats d and m are of a block. */
 enum panel_type {
 	PANEL_Q4_1,
 	PANEL_Q5_0, /* m is -16 d */
 	PANEL_Q5_1,
+	PANEL_Q8_0, /* m is -128 d */
 };
 
 /* How this machine's processor multiplies best; PANEL_NONE: not at all, and
@@ -36,6 +38,9 @@ enum panel_way {
 	PANEL_AVX512, /* with VNNI; implies the other */
 };
 enum panel_way panel_way(void);
+/* Is it done for this type? Products of 8-bit weights by AVX2 are ggml's, which
+ * does them no slower. */
+bool panel_suits(enum panel_way way, enum panel_type type);
 
 /* Bytes of 32 weights of one row. */
 size_t panel_block_bytes(enum panel_type type);

@@ -33,14 +33,15 @@ struct {
 bool has_type(const ggml_tensor *t)
 {
 	return t->type == GGML_TYPE_Q4_1 || t->type == GGML_TYPE_Q5_0 ||
-	       t->type == GGML_TYPE_Q5_1;
+	       t->type == GGML_TYPE_Q5_1 || t->type == GGML_TYPE_Q8_0;
 }
 
 panel_type type_of(const ggml_tensor *t)
 {
 	return t->type == GGML_TYPE_Q4_1   ? PANEL_Q4_1
 	       : t->type == GGML_TYPE_Q5_0 ? PANEL_Q5_0
-					   : PANEL_Q5_1;
+	       : t->type == GGML_TYPE_Q5_1 ? PANEL_Q5_1
+					   : PANEL_Q8_0;
 }
 
 /* ---- one product ---- */
@@ -153,9 +154,9 @@ class kind : public ggml::cpu::extra_buffer_type
 		if (!is_ours(op))
 			return false;
 		const ggml_tensor *w = op->src[0], *x = op->src[1];
-		return has_type(w) && ggml_n_dims(w) == 2 &&
-		       w->ne[1] % PANEL_ROWS == 0 && x->type == GGML_TYPE_F32 &&
-		       x->nb[0] == sizeof(float) &&
+		return has_type(w) && panel_suits(panel_way(), type_of(w)) &&
+		       ggml_n_dims(w) == 2 && w->ne[1] % PANEL_ROWS == 0 &&
+		       x->type == GGML_TYPE_F32 && x->nb[0] == sizeof(float) &&
 		       (!x->buffer ||
 			ggml_backend_buft_is_host(x->buffer->buft));
 	}

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "llama/mapped.h"
 #include "llama/panel_weights.h"
 #include "model/gguf.h"
 
@@ -251,6 +252,9 @@ int weights_load(const struct weights_options *o, struct weights **out,
 		return weights_complaint(ERR_CORRUPT, e);
 	if (check_kind(w, e))
 		return -1;
+	/* What was packed is not read again. */
+	for (size_t i = 0; i < o->n_paths; i++)
+		mapped_forget(o->paths[i]);
 	const struct llama_vocab *v = weights_vocab(w);
 	for (int32_t i = 0; i < llama_vocab_n_tokens(v); i++) {
 		if (llama_vocab_is_eog(v, i))
