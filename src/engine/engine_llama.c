@@ -161,6 +161,12 @@ struct plan {
 	const struct catalog_model *drafts; /* or NULL */
 };
 
+static bool is_seeing(const struct plan *p)
+{
+	return p->model->mmproj && !p->model->is_embedding &&
+	       p->mode == ENGINE_COMPLETION;
+}
+
 /* The worker's command line; the array is the caller's, not its strings. */
 static char **make_argv(const struct llama *l, const struct plan *p,
 			const char *context)
@@ -169,7 +175,7 @@ static char **make_argv(const struct llama *l, const struct plan *p,
 	const struct tuning *t = p->tuning;
 	size_t n_drafts = p->drafts ? p->drafts->n_weights : 0;
 	char **argv = xcalloc(2 * (m->n_weights + p->n_adapters + n_drafts) +
-				      (t ? t->n_args : 0) + 14,
+				      (t ? t->n_args : 0) + 16,
 			      sizeof *argv);
 	size_t n = 0;
 	const char *pooling = t ? t->pooling : NULL;
@@ -178,6 +184,8 @@ static char **make_argv(const struct llama *l, const struct plan *p,
 		add_arg(argv, &n, "--model", m->weights[i]);
 	add_arg(argv, &n, "--alias", p->label);
 	add_arg(argv, &n, "--ctx-size", context);
+	if (is_seeing(p))
+		add_arg(argv, &n, "--mmproj", m->mmproj);
 	if (m->chat_template)
 		add_arg(argv, &n, "--chat-template-file", m->chat_template);
 	if (p->mode == ENGINE_EMBEDDING && !m->is_embedding && !pooling)
@@ -215,6 +223,8 @@ static uint64_t memory_of(const struct catalog_model *m, uint64_t context)
 static uint64_t memory_of_all(const struct plan *p)
 {
 	uint64_t n = sum(memory_of(p->model, p->context), p->bytes);
+	if (is_seeing(p))
+		n = sum(n, p->model->mmproj_bytes);
 	if (p->drafts)
 		n = sum(n, memory_of(p->drafts, p->context));
 	return n + WORKER_BYTES;
