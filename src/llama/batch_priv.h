@@ -131,6 +131,7 @@ struct batch {
 	struct keep keep;
 	atomic_size_t n_kept, n_restored; /* states, since the start */
 	double copy_ns;	  /* measured: one byte to or from there, smoothed */
+	bool is_full;	  /* a task had to leave: none enters until one ends */
 	uint64_t clock;	  /* counts uses, for slot.used */
 	double prompt_ns; /* measured: one prompt token, smoothed */
 	struct lora_turn turn;

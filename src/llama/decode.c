@@ -39,6 +39,7 @@ static void leave_slot(struct batch_task *t)
 void decode_end(struct batch_task *t, enum batch_end why)
 {
 	leave_slot(t);
+	t->batch->is_full = false;
 	if (t->times.n_drafted)
 		log_debug("answer made tokens=%zu drafted=%zu accepted=%zu",
 			  t->times.n_made, t->times.n_drafted,
@@ -83,7 +84,8 @@ static void start(struct batch *b, struct batch_task *t, struct slot *s)
  * pass: soon it will find those cells. */
 static void admit(struct batch *b)
 {
-	if (atomic_load(&b->n_running) == (size_t)b->facts.slots)
+	if (atomic_load(&b->n_running) == (size_t)b->facts.slots ||
+	    (b->is_full && !list_is_empty(&b->active)))
 		return;
 	fair_rewind(b);
 	for (struct batch_task *t; (t = fair_next(b));) {
@@ -314,6 +316,7 @@ void decode_make_room(struct batch *b)
 	leave_slot(t);
 	prefix_give_up(b, s);
 	list_push_front(&b->queue, &t->link);
+	b->is_full = true;
 }
 
 static void fail_all(struct batch *b, int rc)

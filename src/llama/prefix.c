@@ -356,6 +356,9 @@ static void take(struct batch *b, struct slot *to, const struct batch_task *t,
 	if (from->slot) {
 		share(b, from->slot, to, t, from->n);
 		cut(b, to, t, from->n, from->part);
+		if (b->cut == BATCH_CUT_IN_WINDOW && to->cells.n > b->window &&
+		    !from->part && !stow_trim(b, to))
+			prefix_clear(b, to);
 	} else if (from->whole) {
 		fill(b, to, t, from);
 	}

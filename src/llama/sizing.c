@@ -135,6 +135,8 @@ int sizing_choose(const struct batch_options *o, struct sizing *f,
 	p->n_seq_max = (uint32_t)f->slots;
 	p->n_threads = p->n_threads_batch = f->threads;
 	p->kv_unified = true;
+	/* Behind a sliding window nothing is kept but what stow.c keeps. */
+	p->swa_full = false;
 	p->no_perf = true;
 	if (!f->is_embedding)
 		p->n_outputs_max = (uint32_t)MIN(batch, f->slots + SPARE_ROWS);

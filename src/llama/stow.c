@@ -144,6 +144,15 @@ void stow_part(struct batch *b, const struct slot *s, bool optional)
 
 /* ---- back ---- */
 
+bool stow_trim(struct batch *b, const struct slot *s)
+{
+	llama_state_seq_flags flags = flags_of(b, false);
+	size_t n = llama_state_seq_get_size_ext(b->ctx, s->seq, flags);
+	auto_free uint8_t *p = xcalloc(n, 1);
+	return llama_state_seq_get_data_ext(b->ctx, p, n, s->seq, flags) == n &&
+	       llama_state_seq_set_data_ext(b->ctx, p, n, s->seq, flags) == n;
+}
+
 bool stow_back(struct batch *b, const struct slot *s, struct keep_state *k)
 {
 	struct err e;

@@ -16,6 +16,9 @@ void stow_all(struct batch *b, const struct slot *s);
 /* Keeps what could not be cut from the slot once it goes on; one that is only
  * `optional` does not push many others out. */
 void stow_part(struct batch *b, const struct slot *s, bool optional);
+/* Of a slot that has its cells from another: it takes up none behind its
+ * window any more, which the other could not use again. false as below. */
+bool stow_trim(struct batch *b, const struct slot *s);
 /* Gives the slot's sequence this state, a part of it or all. false: it would
  * not go in, and what the sequence holds is to be cleared. */
 bool stow_back(struct batch *b, const struct slot *s, struct keep_state *k);
