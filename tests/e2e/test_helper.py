@@ -1,6 +1,7 @@
 """The link between modeld and its root helper: the ways in that it opens, who calls, and
 that a helper gone mad harms nobody."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -437,20 +438,34 @@ MAD = {
 }
 
 
+def send_all(link, data, makers):
+    """Gives (device, inode) of each descriptor sent along; we keep none."""
+    sent = [make() for make in makers]
+    inodes = {(s.st_dev, s.st_ino) for s in map(os.fstat, sent)}
+    link.raw(data, sent)
+    for fd in sent:
+        os.close(fd)
+    return inodes
+
+
+def held(m, inodes):
+    """Those that modeld has open."""
+    found = set()
+    for fd in pathlib.Path(f"/proc/{m.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            s = os.stat(fd)
+            found.add((s.st_dev, s.st_ino))
+    return found & inodes
+
+
 @pytest.mark.parametrize("what", MAD)
 def test_a_helper_gone_mad_is_left_and_tried_again(begin, helper, what):
     m = begin()
-    fds = pathlib.Path(f"/proc/{m.process.pid}/fd")
     first = helper.link()
-    link_fds = len(list(fds.iterdir()))
-    data, makers = MAD[what]
-    sent = [make() for make in makers]
-    first.raw(data, sent)
-    for fd in sent:
-        os.close(fd)
+    inodes = send_all(first, *MAD[what])
     first.ended()
     second = helper.link()
-    eventually(lambda: len(list(fds.iterdir())) <= link_fds)
+    eventually(lambda: not held(m, inodes))
     at = second.give()
     eventually(lambda: ask(at).status_code == 200)
     assert m.http.get("/v1/models").status_code == 200
@@ -467,17 +482,11 @@ HARMLESS = {
 @pytest.mark.parametrize("what", HARMLESS)
 def test_what_is_only_odd_is_passed_over(begin, helper, what):
     m = begin()
-    fds = pathlib.Path(f"/proc/{m.process.pid}/fd")
     link = helper.link()
-    before = len(list(fds.iterdir()))
-    data, makers = HARMLESS[what]
-    sent = [make() for make in makers]
-    link.raw(data, sent)
-    for fd in sent:
-        os.close(fd)
+    inodes = send_all(link, *HARMLESS[what])
     at = link.give()
     eventually(lambda: ask(at).status_code == 200)
-    eventually(lambda: len(list(fds.iterdir())) == before + 1)
+    eventually(lambda: not held(m, inodes))
 
 
 def test_a_helper_that_ends_inside_a_line_is_tried_again(begin, helper):
