@@ -117,9 +117,11 @@ def test_a_pull_ends_while_answers_are_made_without_end(registry, large, start, 
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         asking = [pool.submit(ask) for _ in range(2)]
-        eventually(lambda: m.metric("modeld_model_loaded") == 1, 60)
-        status, events = pull(m, f"{registry.host}/ai/large:v1")
-        over.set()
+        try:
+            eventually(lambda: m.metric("modeld_model_loaded") == 1, 60)
+            status, events = pull(m, f"{registry.host}/ai/large:v1")
+        finally:
+            over.set()
         assert all(a.result() for a in asking)
     assert status == 200 and events[-1]["type"] == "success"
     assert m.metric("modeld_bulk_waits_total") > 0
