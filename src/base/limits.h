@@ -229,6 +229,7 @@
  * 1,000 tokens with a small model, or the windows of two with a middling one.
  */
 #define LIMIT_DEFAULT_CACHE_MIB 256
+#define LIMIT_CACHE_MIB (1 << 20) /* asked for */
 /* A stream that has nothing to say sends its head after this long, and then a
  * comment each time, so that nobody between takes it for dead. */
 #define LIMIT_STREAM_HEAD_MS 1000

@@ -1,5 +1,6 @@
 #include "engine/engine_llama.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "engine/tunings.h"
 #include "model/catalog.h"
 
@@ -100,7 +101,7 @@ static uint64_t context_of(const struct llama *l, const struct catalog_model *m,
 	if (t && t->context == TUNING_CONTEXT_TRAINED && s->trained)
 		return s->trained;
 	if (m->context_size > 0 && (uint64_t)m->context_size != s->trained)
-		return (uint64_t)m->context_size;
+		return (uint64_t)MIN(m->context_size, LIMIT_CONTEXT);
 	if (!s->bytes_per_token)
 		return s->trained ? MIN(s->trained, FALLBACK_CONTEXT)
 				  : FALLBACK_CONTEXT;
@@ -155,6 +156,7 @@ struct plan {
 	enum engine_mode mode;
 	const char *label;
 	uint64_t context;
+	uint64_t cache_bytes;  /* of prompts that lost their place */
 	uint64_t bytes;	       /* of files beside the model's */
 	const char **adapters; /* options with their values */
 	size_t n_adapters;
@@ -169,7 +171,7 @@ static bool is_seeing(const struct plan *p)
 
 /* The worker's command line; the array is the caller's, not its strings. */
 static char **make_argv(const struct llama *l, const struct plan *p,
-			const char *context)
+			const char *context, const char *cache)
 {
 	const struct catalog_model *m = p->model;
 	const struct tuning *t = p->tuning;
@@ -184,6 +186,7 @@ static char **make_argv(const struct llama *l, const struct plan *p,
 		add_arg(argv, &n, "--model", m->weights[i]);
 	add_arg(argv, &n, "--alias", p->label);
 	add_arg(argv, &n, "--ctx-size", context);
+	add_arg(argv, &n, "--cache-ram", cache);
 	if (is_seeing(p))
 		add_arg(argv, &n, "--mmproj", m->mmproj);
 	if (m->chat_template)
@@ -230,6 +233,22 @@ static uint64_t memory_of_all(const struct plan *p)
 	return n + WORKER_BYTES;
 }
 
+/* What was set; else no more than is left, so that no model is too large for
+ * it, and little of a small machine. */
+static uint64_t cache_of(const struct llama *l, const struct plan *p,
+			 uint64_t others)
+{
+	const struct tuning *t = p->tuning;
+	uint64_t n = LIMIT_DEFAULT_CACHE_MIB;
+	uint64_t left = l->budget_bytes > others ? l->budget_bytes - others : 0;
+	if (p->model->is_embedding || p->mode != ENGINE_COMPLETION)
+		return 0;
+	if (t && t->has_cache)
+		return (uint64_t)t->cache_mib << 20;
+	n = MIN(n, l->budget_bytes >> 24);
+	return MIN(n, left >> 20) << 20;
+}
+
 static int start(struct llama *l, struct plan *p, struct arena *a,
 		 struct pool_model *want, struct engine_lease *lease,
 		 struct err *e)
@@ -245,9 +264,12 @@ static int start(struct llama *l, struct plan *p, struct arena *a,
 	    drafting_find(&t->drafting, l->catalog, a, &p->drafts, e))
 		return -1;
 	auto_free char *context = xasprintf("%" PRIu64, p->context);
-	auto_free char **argv = make_argv(l, p, context);
-	want->argv = argv;
 	want->bytes = memory_of_all(p);
+	p->cache_bytes = cache_of(l, p, want->bytes);
+	want->bytes = sum(want->bytes, p->cache_bytes);
+	auto_free char *cache = xasprintf("%" PRIu64, p->cache_bytes >> 20);
+	auto_free char **argv = make_argv(l, p, context, cache);
+	want->argv = argv;
 	return pool_acquire(l->pool, want, lease, e);
 }
 

@@ -18,6 +18,7 @@ enum tuning_flag_kind {
 };
 enum tuning_special {
 	TUNING_CONTEXT,
+	TUNING_CACHE_RAM,
 	TUNING_POOLING,
 	TUNING_EMBEDDINGS,
 	TUNING_RERANKING,
@@ -158,12 +159,27 @@ static int add_adapter(struct tuning *t, const char *value, bool has_scale,
 	return 0;
 }
 
+static int read_cache(struct tuning *t, const struct flag *f, const char *text,
+		      struct err *e)
+{
+	struct flag bounds = *f;
+	double n;
+	bounds.most = LIMIT_CACHE_MIB;
+	if (read_number(&bounds, text, &n, e))
+		return -1;
+	t->has_cache = true;
+	t->cache_mib = (int64_t)n;
+	return 0;
+}
+
 static int set_special(struct reading *r, const struct flag *f,
 		       const char *value, struct err *e)
 {
 	switch (f->special) {
 	case TUNING_CONTEXT:
 		return read_context(r->t, f, value, e);
+	case TUNING_CACHE_RAM:
+		return read_cache(r->t, f, value, e);
 	case TUNING_POOLING:
 		return set_pooling(r->t, value, e);
 	case TUNING_EMBEDDINGS:

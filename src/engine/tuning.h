@@ -18,6 +18,8 @@ struct tuning {
 	bool has_keep_alive;
 	int64_t keep_alive_ms; /* below 0: for ever */
 	const char *pooling;   /* a constant, or NULL */
+	bool has_cache;
+	int64_t cache_mib; /* of prompts that lost their place */
 	/* Options of modeld-llama, with their values; owned, NULL-ended. */
 	char **args;
 	size_t n_args;

@@ -56,6 +56,23 @@ static int end(void **state)
 	return 0;
 }
 
+static void memory_for_prompts_is_counted_and_has_a_ceiling(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(parse_raw(f, "--threads 2"), TUNING_NO_MODE);
+	assert_false(f->t.has_cache);
+	assert_int_equal(parse_raw(f, "--cache-ram 0"), TUNING_NO_MODE);
+	assert_true(f->t.has_cache);
+	assert_int_equal(f->t.cache_mib, 0);
+	assert_int_equal(parse_raw(f, "-cram 1048576 --ctx-checkpoints 8"),
+			 TUNING_NO_MODE);
+	assert_int_equal(f->t.cache_mib, LIMIT_CACHE_MIB);
+	assert_int_equal(f->t.n_args, 0);
+	assert_int_equal(parse_raw(f, "--cache-ram 1048577"), -1);
+	assert_int_equal(parse_raw(f, "--cache-ram -1"), -1);
+	assert_int_equal(parse_raw(f, "--cache-ram 1.5"), -1);
+}
+
 static void flags_become_the_workers_options(void **state)
 {
 	static const char *const rows[][2] = {
@@ -360,6 +377,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(flags_become_the_workers_options),
+		TEST(memory_for_prompts_is_counted_and_has_a_ceiling),
 		TEST(what_names_files_or_hosts_is_refused),
 		TEST(adapters_are_models_of_the_store_with_a_name),
 		TEST(wrong_adapters_are_refused),

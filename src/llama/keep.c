@@ -94,8 +94,7 @@ struct keep_state *keep_find_part(const struct keep *k,
 	list_each (it, &k->states) {
 		struct keep_state *s = of(it);
 		size_t n = s->tokens.n;
-		if (s->is_whole || n > most ||
-		    (best && n <= best->tokens.n) ||
+		if (s->is_whole || n > most || (best && n <= best->tokens.n) ||
 		    !batch_owner_same(&s->owner, owner))
 			continue;
 		if (tokens_common(&s->tokens, tokens) == n)

@@ -23,8 +23,8 @@ struct keep_state {
 };
 
 struct keep {
-	struct list states; /* keep_state.link; used longest ago first */
-	size_t ceiling;	    /* bytes; 0: keeps nothing */
+	struct list states;  /* keep_state.link; used longest ago first */
+	size_t ceiling;	     /* bytes; 0: keeps nothing */
 	atomic_size_t bytes; /* with the tokens and what describes them */
 	atomic_size_t n;
 };

@@ -102,8 +102,8 @@ void stow_all(struct batch *b, const struct slot *s)
 {
 	if (!b->keep.ceiling || s->cells.n < LEAST_TOKENS || is_elsewhere(b, s))
 		return;
-	size_t bytes = llama_state_seq_get_size_ext(b->ctx, s->seq,
-						    flags_of(b, true));
+	size_t bytes =
+		llama_state_seq_get_size_ext(b->ctx, s->seq, flags_of(b, true));
 	if (keep_cost(s->cells.n, bytes) > b->keep.ceiling ||
 	    (!list_is_empty(&b->active) && copy_ns(b, bytes) > COPY_MOST_NS))
 		return;

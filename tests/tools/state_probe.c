@@ -61,8 +61,7 @@ static void text(struct tokens *out, unsigned seed, size_t n)
 	int32_t words = llama_vocab_n_tokens(weights_vocab(weights));
 	for (size_t i = 0; i < n; i++) {
 		seed = seed * 1664525u + 1013904223u;
-		tokens_push(out,
-			    words - 1 - (int32_t)((seed >> 8) % LETTERS));
+		tokens_push(out, words - 1 - (int32_t)((seed >> 8) % LETTERS));
 	}
 }
 
@@ -154,9 +153,10 @@ static void check_parts(void)
 			n++;
 			same &= is_same(
 				k->p, k->n,
-				state_of(b->parts_are_whole
-						 ? LLAMA_STATE_SEQ_FLAGS_NONE
-						 : LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY));
+				state_of(
+					b->parts_are_whole
+						? LLAMA_STATE_SEQ_FLAGS_NONE
+						: LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY));
 		}
 		k->is_held = false;
 	}
