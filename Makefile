@@ -60,6 +60,7 @@ needs:
 
 fuzz: ## every fuzzer for 30 s; ARGS go to scripts/fuzz
 	@scripts/setup build dev
+	@scripts/fetch
 	@scripts/fuzz $(ARGS)
 
 lint: ## the rules of CONTRIBUTING.md that a script can hold
