@@ -3,7 +3,8 @@
 The behaviour is read from FAKE_ENGINE (JSON): "load_s" seconds of loading, "fail" an
 event to fail with, "exit" a status to leave with instead of loading (and "say" before),
 "die_after" bytes
-of an answer, "chunks"/"pause_s" for streams, "bytes" for large answers, "silent".
+of an answer, "chunks"/"pause_s" for streams, "hold" a file that the second event of a stream
+waits for, "bytes" for large answers, "silent".
 Every start appends a line to FAKE_ENGINE_LOG, so that loads can be counted; so does every
 field of a request that is spoken between our own programs.
 """
@@ -81,6 +82,8 @@ def answer_stream(conn):
         conn.sendall(chunk(f"data: {event}\n\n".encode()))
         note(f"sent {i}")
         time.sleep(plan.get("pause_s", 0))
+        while "hold" in plan and not os.path.exists(plan["hold"]):
+            time.sleep(0.01)
     conn.sendall(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
 

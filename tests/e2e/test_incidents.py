@@ -1,6 +1,7 @@
 """Bugs that were, each named after what one saw of it; the line above says what went wrong."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -287,8 +288,11 @@ def test_a_list_of_models_to_unload_has_a_ceiling(modeld):
 
 def socket_folder(m):
     """Where its workers' sockets lie: it holds a lock on that."""
-    fds = pathlib.Path(f"/proc/{m.process.pid}/fd")
-    found = [p for p in (os.readlink(fd) for fd in fds.iterdir()) if "/workers-" in p]
+    found = []
+    for fd in pathlib.Path(f"/proc/{m.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(fd))
+    found = [p for p in found if "/workers-" in p]
     assert len(found) == 1
     return pathlib.Path(found[0])
 

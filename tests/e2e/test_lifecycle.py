@@ -158,13 +158,14 @@ def test_an_idle_model_leaves_and_comes_back(fake):
     assert len(starts(m.engine_log)) == 2
 
 
-def test_unload_lets_a_running_answer_finish(fake):
-    m = fake({"chunks": 20, "pause_s": 0.05})
+def test_unload_lets_a_running_answer_finish(fake, tmp_path):
+    m = fake({"hold": str(tmp_path / "go")})
     with m.http.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as r:
         lines = r.iter_lines()
         next(lines)
         n = httpx.post(m.url + "/engines/unload", json={"all": True}).json()
         assert n == {"unloaded_runners": 0}
+        (tmp_path / "go").touch()
         assert list(lines)[-2] == "data: [DONE]"
     eventually(lambda: not m.workers())
 
@@ -209,8 +210,8 @@ def test_a_stalled_reader_stops_the_engine_and_costs_bounded_memory(fake):
     eventually(lambda: "client gone" in m.engine_log.read_text())
 
 
-def test_sigterm_lets_running_answers_finish(fake):
-    m = fake({"chunks": 20, "pause_s": 0.05})
+def test_sigterm_lets_running_answers_finish(fake, tmp_path):
+    m = fake({"hold": str(tmp_path / "go")})
     with m.http.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True}) as r:
         lines = r.iter_lines()
         next(lines)
@@ -218,6 +219,7 @@ def test_sigterm_lets_running_answers_finish(fake):
         eventually(lambda: "stops open=1" in m.log())
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.1", m.port), timeout=1)
+        (tmp_path / "go").touch()
         assert list(lines)[-2] == "data: [DONE]"
     assert m.process.wait(60) == 0
     assert not m.socket.exists()
