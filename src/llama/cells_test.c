@@ -126,18 +126,17 @@ static void ask_any(struct tiny *t, uint32_t *seed, struct tiny_told *told)
 		 told);
 }
 
-static void slots_hold_what_computing_afresh_gives(void **state)
+static void ask_much(size_t cache_bytes, int rounds)
 {
 	static struct tiny_told told[OPEN];
 	struct tiny t;
 	struct afresh a;
 	size_t checked = 0, cached = 0;
 	uint32_t seed = 20;
-	(void)state;
-	tiny_open(&t, CONTEXT, SLOTS, 32);
+	tiny_open_keeping(&t, CONTEXT, SLOTS, 32, cache_bytes);
 	afresh_open(&a, tiny_weights, CONTEXT);
 	memset(told, 0, sizeof told);
-	for (int round = 0; round < 250; round++) {
+	for (int round = 0; round < rounds; round++) {
 		struct tiny_told *one = &told[tiny_random(&seed) % OPEN];
 		if (one->task && tiny_random(&seed) % 3 == 0) {
 			batch_cancel(one->task);
@@ -156,9 +155,22 @@ static void slots_hold_what_computing_afresh_gives(void **state)
 	assert_int_equal(batch_open(t.b), 0);
 	/* It was not for nothing. */
 	print_message("%zu cells checked, %zu used again\n", checked, cached);
-	assert_true(checked > 20000 && cached > 1000);
+	assert_true(checked > 100 * (size_t)rounds);
+	assert_true(cached > 4 * (size_t)rounds);
 	afresh_close(&a);
 	tiny_close(&t);
+}
+
+static void slots_hold_what_computing_afresh_gives(void **state)
+{
+	(void)state;
+	ask_much(0, 200);
+}
+
+static void so_do_slots_that_were_filled_from_host_memory(void **state)
+{
+	(void)state;
+	ask_much(16 << 20, 200);
 }
 
 /* ---- a real model, in the batches that the slots had ---- */
@@ -248,6 +260,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slots_hold_what_computing_afresh_gives),
+		cmocka_unit_test(so_do_slots_that_were_filled_from_host_memory),
 		cmocka_unit_test(
 			a_real_models_cells_are_kept_shared_and_cut_as_they_are),
 	};

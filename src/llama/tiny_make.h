@@ -29,7 +29,7 @@
 #define TINY_FEED 100
 #define TINY_LAYERS 2
 #define TINY_SHARP 2000.0f /* of queries and keys */
-#define TINY_MOST 2048	  /* tokens of an answer that are noted */
+#define TINY_MOST 2048	   /* tokens of an answer that are noted */
 
 /* ---- the file ---- */
 
@@ -184,7 +184,8 @@ struct tiny_told {
 	enum batch_end why;
 };
 
-static inline void tiny_open(struct tiny *t, int context, int slots, int batch)
+static inline void tiny_open_keeping(struct tiny *t, int context, int slots,
+				     int batch, size_t cache_bytes)
 {
 	/* More threads divide some sums otherwise. */
 	struct batch_options o = { .weights = tiny_weights,
@@ -192,11 +193,17 @@ static inline void tiny_open(struct tiny *t, int context, int slots, int batch)
 				   .slots = slots,
 				   .threads = 1,
 				   .batch_tokens = batch,
+				   .cache_bytes = cache_bytes,
 				   .pooling = -1 };
 	struct err e;
 	t->n_steps = 0;
 	assert_int_equal(uv_loop_init(&t->loop), 0);
 	assert_int_equal(batch_new_still(&t->loop, &o, &t->b, &e), 0);
+}
+
+static inline void tiny_open(struct tiny *t, int context, int slots, int batch)
+{
+	tiny_open_keeping(t, context, slots, batch, 0);
 }
 
 static inline void tiny_close(struct tiny *t)
