@@ -107,6 +107,7 @@ class Connection(http.client.HTTPConnection):
             "Content-Type": "application/json", "Modeld-Cache-Id": owner})
 
     def ask(self, path, body, owner=""):
+        self.close()  # a kept one may have been idle for too long
         self.send_json(path, body, owner)
         r = self.getresponse()
         if body.get("stream") and r.status == 200:
