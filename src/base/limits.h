@@ -230,6 +230,8 @@
  */
 #define LIMIT_DEFAULT_CACHE_MIB 256
 #define LIMIT_CACHE_MIB (1 << 20) /* asked for */
+/* Each is compared with each prompt that comes. */
+#define LIMIT_CACHE_STATES 1024
 /* A stream that has nothing to say sends its head after this long, and then a
  * comment each time, so that nobody between takes it for dead. */
 #define LIMIT_STREAM_HEAD_MS 1000

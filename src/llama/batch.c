@@ -290,8 +290,7 @@ struct batch_kept batch_kept(const struct batch *b)
 	return (struct batch_kept){ .bytes = atomic_load(&m->keep.bytes),
 				    .n = atomic_load(&m->keep.n),
 				    .n_kept = atomic_load(&m->n_kept),
-				    .n_restored =
-					    atomic_load(&m->n_restored) };
+				    .n_restored = atomic_load(&m->n_restored) };
 }
 
 const char *batch_kind(const struct batch_facts *f)
@@ -387,7 +386,8 @@ int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 	slots_init(b);
 	if (draft_open(b, o->draft, e))
 		return -1;
-	keep_init(&b->keep, b->facts.is_embedding ? 0 : o->cache_bytes);
+	b->facts.cache_bytes = b->facts.is_embedding ? 0 : o->cache_bytes;
+	keep_init(&b->keep, b->facts.cache_bytes);
 	uv_async_t *bell = xcalloc(1, sizeof *bell);
 	int rc = uv_async_init(loop, bell, on_bell);
 	if (rc) {

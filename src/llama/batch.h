@@ -43,6 +43,7 @@ struct batch_facts {
 	bool is_ranking;   /* and these are scores */
 	int vector_length;
 	struct common_shim_bytes memory;
+	size_t cache_bytes; /* host memory for states, at most */
 };
 
 /* "text", "embedding" or "ranking". */

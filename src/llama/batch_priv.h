@@ -8,6 +8,7 @@
 #include "llama/keep.h"
 #include "llama/lora_turn.h"
 #include "llama/pace.h"
+#include "llama/slot.h"
 
 #include <llama.h>
 #include <pthread.h>
@@ -46,26 +47,6 @@ struct batch_task {
 	struct err err;
 };
 
-/* A sequence of the llama_context. Its cells stay when its task ends: the next
- * prompt that begins like them need not compute them again. */
-struct slot {
-	llama_seq_id seq;
-	struct batch_task *task;  /* NULL: idle */
-	struct tokens cells;	  /* the tokens whose state is in memory */
-	struct batch_owner owner; /* of the cells */
-	size_t *shared; /* with each slot: so many first cells are the same */
-	size_t n_new;	/* tokens of it in the batch being made */
-	int32_t row;	/* the last of them, if it is all there is */
-	uint64_t used;	/* order of last use */
-	uint64_t turn;	/* when its task's adapters last had theirs */
-};
-
-/* What may be known of a slot from outside, as of the last step. */
-struct slot_view {
-	atomic_bool is_busy;
-	atomic_size_t n_cells;
-};
-
 struct out {
 	struct batch_task *task;
 	enum { OUT_TOKEN, OUT_VECTOR, OUT_END } kind;
@@ -78,13 +59,6 @@ struct out {
 struct outbox {
 	struct out *p;
 	size_t n, cap;
-};
-
-/* Where a sequence can be cut so that its first tokens stay. */
-enum batch_cut {
-	BATCH_CUT_ANYWHERE,
-	BATCH_CUT_IN_WINDOW, /* as long as the window before it is there */
-	BATCH_CUT_NOWHERE,
 };
 
 struct batch {

@@ -1,5 +1,7 @@
 #include "llama/keep.h"
 
+#include "base/limits.h"
+
 #include <sys/mman.h>
 
 #define of(it) container_of(it, struct keep_state, link)
@@ -48,7 +50,8 @@ static bool make_room(struct keep *k, size_t more)
 	if (more > k->ceiling || held > k->ceiling - more)
 		return false;
 	list_each (it, &k->states) {
-		if (atomic_load(&k->bytes) <= k->ceiling - more)
+		if (atomic_load(&k->bytes) <= k->ceiling - more &&
+		    atomic_load(&k->n) < LIMIT_CACHE_STATES)
 			break;
 		if (!of(it)->is_held)
 			keep_drop(k, of(it));

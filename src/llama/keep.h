@@ -1,4 +1,5 @@
-/* keep.h - states of sequences in host memory, up to a ceiling of bytes.
+/* keep.h - states of sequences in host memory, up to a ceiling of bytes (and
+ * LIMIT_CACHE_STATES).
  *
  * Who has computed tokens puts their state here, and whoever asks the same
  * again for the same owner takes it from here. What was used longest ago goes

@@ -108,6 +108,22 @@ static void the_longest_part_that_fits_is_found(void **state)
 	keep_fini(&k);
 }
 
+static void so_many_states_are_kept(void **state)
+{
+	struct keep k = { 0 };
+	(void)state;
+	keep_init(&k, 1 << 30);
+	for (int i = 0; i < LIMIT_CACHE_STATES; i++)
+		add(&k, 10 * i, 1, 1);
+	assert_non_null(find(&k, 0, 1));
+	assert_int_equal(atomic_load(&k.n), LIMIT_CACHE_STATES);
+	add(&k, 1, 1, 1);
+	assert_null(find(&k, 0, 1));
+	assert_non_null(find(&k, 10, 1));
+	assert_int_equal(atomic_load(&k.n), LIMIT_CACHE_STATES);
+	keep_fini(&k);
+}
+
 static void without_a_ceiling_nothing_is_kept(void **state)
 {
 	struct keep k = { 0 };
@@ -125,6 +141,7 @@ int main(void)
 		cmocka_unit_test(the_ceiling_counts_every_byte),
 		cmocka_unit_test(what_is_held_stays),
 		cmocka_unit_test(the_longest_part_that_fits_is_found),
+		cmocka_unit_test(so_many_states_are_kept),
 		cmocka_unit_test(without_a_ceiling_nothing_is_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

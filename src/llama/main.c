@@ -567,11 +567,12 @@ static void say_ready(struct program *p)
 	sandbox_text(&p->sandbox, sandbox);
 	log_info("ready address=%s port=%d kind=%s context=%d slots=%d "
 		 "threads=%d model_bytes=%llu context_bytes=%llu "
-		 "compute_bytes=%llu sandbox=\"%s\"",
+		 "compute_bytes=%llu cache_bytes=%zu sandbox=\"%s\"",
 		 p->o.listen, serve_port(&p->serve), batch_kind(f), f->context,
 		 f->slots, f->threads, (unsigned long long)f->memory.model,
 		 (unsigned long long)f->memory.context,
-		 (unsigned long long)f->memory.compute, sandbox);
+		 (unsigned long long)f->memory.compute, f->cache_bytes,
+		 sandbox);
 	events_ready(p->events, f, sandbox);
 }
 

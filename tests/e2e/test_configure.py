@@ -48,13 +48,14 @@ def test_settings_are_in_force_shown_and_kept(start, own_store):
     m = start(own_store)
     assert shown(m) == []
     r = configure(m, **{"context-size": 512, "keep_alive": "90m",
-                        "runtime-flags": ["--parallel", "2", "-n", "3", "--temp=0"]})
+                        "runtime-flags": ["--parallel", "2", "-n", "3", "--temp=0", "--cache-ram",
+                                          "9"]})
     assert r.status_code == 202 and r.content == b""
     # It is loaded ahead, as it was set up.
     got = loaded(m)
     assert got["context_size"] == 512 and got["keep_alive"] == "1h30m0s"
-    config = {"context-size": 512, "runtime-flags": ["--parallel", "2", "-n", "3", "--temp=0"],
-              "keep_alive": "1h30m0s"}
+    config = {"context-size": 512, "keep_alive": "1h30m0s",
+              "runtime-flags": ["--parallel", "2", "-n", "3", "--temp=0", "--cache-ram", "9"]}
     entry, = shown(m)
     assert entry == {"Backend": "llama.cpp", "Model": "docker.io/" + TEXT, "ModelID": entry["ModelID"],
                      "Mode": "completion", "Config": config}
@@ -66,7 +67,7 @@ def test_settings_are_in_force_shown_and_kept(start, own_store):
     assert complete(m, max_tokens=5)["usage"]["completion_tokens"] == 5
     assert len({complete(m, max_tokens=8)["choices"][0]["text"] for _ in range(4)}) == 1
     log = m.log()
-    assert "context=512 slots=2" in log
+    assert "context=512 slots=2" in log and f"cache_bytes={9 << 20}" in log
     group, = m.http.get("/engines/requests").json()
     assert group["config"] == config
     # Killed, it knows them again.

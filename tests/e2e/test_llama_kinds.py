@@ -94,7 +94,7 @@ def test_states_come_back_as_they_went(kinds, kind):
     assert r.returncode == 0, r.stderr
     got = json.loads(r.stdout)
     assert got["whole_same"] and got["parts_same"], got
-    assert got["cells"] == got["held"] > 600 and got["whole_bytes"] > 0
+    assert got["cells"] == got["held"] > 300 and got["whole_bytes"] > 0
     assert (got["parts"] > 0) == (kind != "plain"), got
 
 
@@ -284,4 +284,4 @@ def test_a_real_models_states_come_back_as_they_went():
     r = subprocess.run([PROBE, TEXT_GGUF], capture_output=True, text=True, timeout=300)
     assert r.returncode == 0, r.stderr
     got = json.loads(r.stdout)
-    assert got["whole_same"] and got["cells"] == got["held"] > 600, got
+    assert got["whole_same"] and got["cells"] == got["held"] > 300, got

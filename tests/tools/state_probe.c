@@ -18,7 +18,7 @@
 #include <uv.h>
 
 #define CONTEXT 2048
-#define PROMPT 600
+#define PROMPT 300
 #define LETTERS 90
 #define PARTS 16
 
