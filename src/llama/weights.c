@@ -31,6 +31,17 @@ static struct {
 	char complaint[300];
 } said = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
+/* It warns of each tensor of an adapter that is not repacked, and none is. */
+static enum log_level level_of(struct str line)
+{
+	static const char usual[] = "fallback to CPU";
+	if (said.level == GGML_LOG_LEVEL_ERROR)
+		return LOG_ERROR;
+	bool warns = said.level == GGML_LOG_LEVEL_WARN &&
+		     !memmem(line.p, line.n, usual, sizeof usual - 1);
+	return warns ? LOG_WARN : LOG_DEBUG;
+}
+
 static void end_line(void)
 {
 	struct str line = { said.line, said.n };
@@ -42,10 +53,7 @@ static void end_line(void)
 	if (is_error && !said.complaint[0])
 		snprintf(said.complaint, sizeof said.complaint, "%.*s",
 			 STR_ARG(line));
-	log_relay(is_error			      ? LOG_ERROR
-		  : said.level == GGML_LOG_LEVEL_WARN ? LOG_WARN
-						      : LOG_DEBUG,
-		  "llama.cpp", line);
+	log_relay(level_of(line), "llama.cpp", line);
 }
 
 static void on_log(enum ggml_log_level level, const char *text, void *unused)
