@@ -17,7 +17,8 @@ ONE, SECOND = [{"id": 0, "scale": 1}], [{"name": "second"}]
 
 def probabilities(m, text="Say hello.", **body):
     """Of the first token: {token: logarithm}, the likeliest 20."""
-    r = m.chat(text, max_tokens=2, logprobs=True, top_logprobs=20, cache_prompt=False, **body)
+    r = m.chat(text, max_tokens=2, logprobs=True, top_logprobs=20, ignore_eos=True,
+               cache_prompt=False, **body)
     assert r.status_code == 200, r.text
     first = r.json()["choices"][0]["logprobs"]["content"][0]
     return {tuple(t["bytes"]): t["logprob"] for t in first["top_logprobs"]}
