@@ -33,7 +33,7 @@ void lora_turn_choose(struct batch *b)
 		if (!first || t->slot->turn < first->slot->turn)
 			first = t;
 	}
-	if (!first || (has_more && now - b->turn.began_ns < TURN_NS))
+	if (!first || (has_more && now < b->turn.began_ns + TURN_NS))
 		return;
 	b->turn.lora = first->ask.owner.lora;
 	b->turn.began_ns = now;
