@@ -11,6 +11,10 @@
 #define COPY_MOST_NS 200e6
 /* Before any was measured: slow memory, its pages touched the first time. */
 #define COPY_NS_PER_BYTE 1.0
+/* Of a smaller copy, or a slower one, what is measured is that the machine did
+ * something else meanwhile: believed, it would be the last one. */
+#define MEASURE_LEAST_BYTES (1u << 20)
+#define COPY_MOST_NS_PER_BYTE 8.0
 /* An optional part leaves room for so many of its size. */
 #define OPTIONAL_SHARE 8
 
@@ -23,6 +27,9 @@ static double copy_ns(const struct batch *b, size_t bytes)
 static void measure(struct batch *b, uint64_t began_ns, size_t bytes)
 {
 	double each = (double)(timer_now_ns() - began_ns) / (double)bytes;
+	if (bytes < MEASURE_LEAST_BYTES)
+		return;
+	each = MIN(each, COPY_MOST_NS_PER_BYTE);
 	b->copy_ns = b->copy_ns > 0 ? b->copy_ns * 0.7 + each * 0.3 : each;
 }
 

@@ -1,8 +1,8 @@
 /* stow.h - carries states of slots to host memory (keep.h) and back.
  *
- * A copy holds up everything else for some 0.3 ms a MB (measured), so while
- * other tasks run none is made that would take longer than a step with a prompt
- * in it. Compute thread. */
+ * A copy holds up everything else, for 0.5 to 2 ms a MiB where it was measured,
+ * so while other tasks run none is made that would take longer than a step with
+ * a prompt in it. Compute thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

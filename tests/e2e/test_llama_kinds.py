@@ -167,6 +167,11 @@ def test_one_begins_like_another_that_goes_on(start, kind):
     check(m, b, prompt + letters(8, 100))
 
 
+def is_new(held, a):
+    """All texts begin with the same token, and some with the same letter or two."""
+    return held == 0 and a.cached <= 4
+
+
 def talk(m, i, turns=4):
     """A conversation of one's own; gives what came of each turn."""
     prompt, told = letters(1000 + i, 250), []
@@ -184,7 +189,7 @@ def test_eight_conversations_at_once(start):
     for turns in told:
         held = 0
         for prompt, a in turns:
-            assert a.cached == held or (not held and a.cached == 1)
+            assert a.cached == held or is_new(held, a)
             check(m, a, prompt)
             held = a.n_prompt + a.n_made - 1
 
@@ -201,8 +206,7 @@ def test_conversations_that_lost_their_place_come_back(start):
                 prompt = letters(1000 + i, 250)
             held = a.n_prompt + a.n_made - 1 if a else 0
             a = ask(m, prompt, made=24)
-            # All begin with the same token.
-            assert a.cached == held or (not held and a.cached == 1), (turn, i)
+            assert a.cached == held or is_new(held, a), (turn, i)
             told[i] = prompt, a
     assert m.metric("restored_states_total") >= 18
     for prompt, a in told.values():

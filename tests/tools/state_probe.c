@@ -180,6 +180,7 @@ int main(int argc, char **argv)
 	struct batch_options o = { .weights = weights,
 				   .context = CONTEXT,
 				   .slots = 1,
+				   .threads = 1,
 				   .batch_tokens = 64,
 				   .pooling = -1,
 				   .cache_bytes = 256u << 20 };
