@@ -154,7 +154,7 @@ static bool read_on(struct batch *b, struct draft_slot *ds,
 	if (!lacks)
 		return true;
 	double cost = units(d, d->read_ns * (double)lacks);
-	if (d->o.is_adaptive && cost > ds->gain.credit + d->gain.credit)
+	if (d->o.is_adaptive && !gain_affords(&d->gain, &ds->gain, cost))
 		return false;
 	size_t n =
 		MIN(lacks, (size_t)(d->n_tasks > 1 ? READ_BESIDE : READ_ALONE));
@@ -170,7 +170,7 @@ static bool read_on(struct batch *b, struct draft_slot *ds,
 	llama_synchronize(d->ctx);
 	double ns = (double)(timer_now_ns() - start);
 	d->read_ns = smooth(d->read_ns, ns / (double)n);
-	gain_pay(&d->gain, &ds->gain, units(d, ns));
+	gain_pay_reading(&d->gain, &ds->gain, units(d, ns));
 	for (size_t i = 0; i < n; i++)
 		tokens_push(&ds->read, t->ask.tokens.p[known + i]);
 	return n == lacks;
@@ -371,6 +371,10 @@ bool draft_had_no_room(struct batch *b)
 	if (!draft_count(b))
 		return false;
 	b->draft->pause = NO_ROOM_STEPS;
+	list_each (it, &b->active) {
+		struct batch_task *t = task_of(it);
+		t->times.n_drafted -= of(b, t->slot)->n;
+	}
 	return true;
 }
 
@@ -481,6 +485,7 @@ static int open_model(struct batch *b, struct draft *d, struct err *e)
 	int trained = llama_model_n_ctx_train(m);
 	if (check_model(d->o.model, e))
 		return -1;
+	gain_lend(&d->gain);
 	d->context = (size_t)b->facts.context;
 	if (weights_has_positions(d->o.model) && trained > 0)
 		d->context = MIN(d->context, (size_t)trained);

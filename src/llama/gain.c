@@ -7,6 +7,9 @@
 /* Credit that may be saved: everybody's is what a task may lose at once. */
 #define MOST_SHARED 2.0
 #define MOST_OWN 32.0
+#define MOST_FUND 512.0
+/* What a draft model may cost before it has shown what it is worth. */
+#define LOAN 64.0
 /* A token more, in units, where nothing is known: guessed, and at most. */
 #define GUESSED_SLOPE 0.5
 #define WORST_SLOPE 1.0
@@ -27,6 +30,12 @@
 void gain_init(struct gain *g)
 {
 	*g = (struct gain){ .ratio = { 0, 1 } };
+}
+
+void gain_lend(struct gain *g)
+{
+	g->credit = MOST_SHARED;
+	g->fund = LOAN;
 }
 
 void gain_task_init(struct gain_task *t)
@@ -160,11 +169,29 @@ void gain_pay(struct gain *g, struct gain_task *t, double units)
 	g->credit -= units - own;
 }
 
-static void settle(struct gain *g, struct gain_task *t, double balance)
+bool gain_affords(const struct gain *g, const struct gain_task *t, double units)
+{
+	return units <= g->fund + t->credit + g->credit;
+}
+
+void gain_pay_reading(struct gain *g, struct gain_task *t, double units)
+{
+	double funded = MIN(g->fund, units);
+	g->fund -= funded;
+	gain_pay(g, t, units - funded);
+}
+
+static void settle(struct gain *g, struct gain_task *t, enum gain_source from,
+		   double balance)
 {
 	if (balance < 0) {
 		gain_pay(g, t, -balance);
 		return;
+	}
+	if (from == GAIN_MODEL) {
+		double put_by = MIN(balance / 2, MOST_FUND - g->fund);
+		g->fund += put_by;
+		balance -= put_by;
 	}
 	double shared = MIN(balance / 2, MAX(MOST_SHARED - g->credit, 0));
 	g->credit += shared;
@@ -176,7 +203,7 @@ void gain_learn(struct gain *g, struct gain_task *t, enum gain_source from,
 {
 	double taken = (double)r->n_taken;
 	bool failed = r->n_taken < r->n_drafted && !r->is_over;
-	settle(g, t, taken * worth(g, r->n_tasks) - r->cost);
+	settle(g, t, from, taken * worth(g, r->n_tasks) - r->cost);
 	tick(t, r->n_taken + 1);
 	t->of[from].is_probe = false;
 	t->of[from].taken = t->of[from].taken * FADES + taken;

@@ -25,7 +25,8 @@ struct gain {
 	double unit_ns; /* a step with one token; 0: not known yet */
 	double ratio[GAIN_SIZES + 1]; /* with n, in units; 0: not known yet */
 	double credit;		      /* units */
-	unsigned n_drafted;	      /* steps since the last without drafts */
+	double fund;	    /* for what a draft model reads before it drafts */
+	unsigned n_drafted; /* steps since the last without drafts */
 };
 
 /* Of one task. */
@@ -40,6 +41,8 @@ struct gain_task {
 };
 
 void gain_init(struct gain *g);
+/* Somebody wants a draft model to be tried: a loan to begin with, once. */
+void gain_lend(struct gain *g);
 void gain_task_init(struct gain_task *t);
 
 /* A step with one token for each of n tasks took so long. */
@@ -66,6 +69,11 @@ size_t gain_choose(const struct gain *g, const struct gain_task *t,
 void gain_earn(struct gain *g, struct gain_task *t, size_t n_tasks);
 /* The task pays for something that brought no tokens. */
 void gain_pay(struct gain *g, struct gain_task *t, double units);
+/* A draft model reads the task's text: is there so much for it? Then it pays.
+ * What drafts of the model save is put by for the texts to come. */
+bool gain_affords(const struct gain *g, const struct gain_task *t,
+		  double units);
+void gain_pay_reading(struct gain *g, struct gain_task *t, double units);
 
 struct gain_result {
 	size_t n_tasks;

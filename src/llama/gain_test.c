@@ -250,6 +250,39 @@ static void a_run_that_the_answers_end_cut_is_no_failure(void **state)
 	assert_int_equal(f->t.of[GAIN_NGRAM].rest, 0);
 }
 
+/* A text must be read by the draft model before that drafts: the first ones are
+ * on loan, those after on what it saved. */
+static void a_draft_model_that_helps_may_read_on(void **state)
+{
+	struct fixture *f = *state;
+	gain_plain(&f->g, 1, f->ns);
+	assert_false(gain_affords(&f->g, &f->t, 10));
+	gain_lend(&f->g);
+	struct gain_result r = {
+		.n_tasks = 1, .n_drafted = 4, .n_taken = 4, .cost = 1
+	};
+	for (int i = 0; i < 20; i++) {
+		gain_task_init(&f->t);
+		assert_true(gain_affords(&f->g, &f->t, 50));
+		gain_pay_reading(&f->g, &f->t, 50);
+		for (int k = 0; k < 40; k++)
+			gain_learn(&f->g, &f->t, GAIN_MODEL, &r);
+	}
+	/* One that does not uses up what there is, and no more. */
+	double paid = 0;
+	r = (struct gain_result){ .n_tasks = 1, .n_drafted = 1, .cost = 0.1 };
+	for (int i = 0; i < 100; i++) {
+		gain_task_init(&f->t);
+		if (!gain_affords(&f->g, &f->t, 50))
+			continue;
+		gain_pay_reading(&f->g, &f->t, 50);
+		paid += 50;
+		gain_learn(&f->g, &f->t, GAIN_MODEL, &r);
+	}
+	assert_true(paid > 0 && paid <= 520);
+	assert_false(gain_affords(&f->g, &f->t, 50));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, end)
@@ -264,6 +297,7 @@ int main(void)
 		TEST(drafts_in_vain_are_made_ever_less_often),
 		TEST(a_wide_batch_is_left_alone),
 		TEST(a_run_that_the_answers_end_cut_is_no_failure),
+		TEST(a_draft_model_that_helps_may_read_on),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
