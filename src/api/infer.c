@@ -26,8 +26,9 @@
 
 /* An engine that breaks off so soon after it got a request was dying already,
  * and its death had not been noticed: then another one is asked. Twice at most,
- * in case that it is the request that kills. */
-#define EARLY_NS 100000000ull
+ * in case that it is the request that kills. The kernel gives back a dead
+ * process's memory before it closes its sockets, which takes a while. */
+#define EARLY_NS 1000000000ull
 #define TRIES 3
 
 struct infer {
