@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "io/job.h"
 #include "llama/album.h"
+#include "llama/image.h"
 #include "llama/projector.h"
 #include "llama/weights.h"
 

@@ -7,69 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum phase { RAW, QUEUED, DONE, BROKEN };
-
-/* ---- images ---- */
-
-struct image *image_new(struct projector *p, void *chunk)
-{
-	struct image *i = xcalloc(1, sizeof *i);
-	i->projector = p;
-	i->chunk = chunk;
-	atomic_init(&i->refs, 1);
-	atomic_init(&i->phase, RAW);
-	list_init(&i->link);
-	return i;
-}
-
-struct image *image_hold(struct image *i)
-{
-	atomic_fetch_add(&i->refs, 1);
-	return i;
-}
-
-void image_free(struct image *i)
-{
-	if (!i || atomic_fetch_sub(&i->refs, 1) > 1)
-		return;
-	i->projector->fns->free_chunk(i->chunk);
-	free(i->embeddings);
-	free(i);
-}
-
-enum image_ready image_embeddings(struct image *i, const float **out)
-{
-	struct projector *p = i->projector;
-	switch ((enum phase)atomic_load(&i->phase)) {
-	case RAW:
-		atomic_store(&i->phase, QUEUED);
-		pthread_mutex_lock(&p->mutex);
-		list_push_back(&p->queue, &image_hold(i)->link);
-		pthread_cond_signal(&p->cond);
-		pthread_mutex_unlock(&p->mutex);
-		return IMAGE_WAIT;
-	case QUEUED:
-		return IMAGE_WAIT;
-	case DONE:
-		*out = i->embeddings;
-		return IMAGE_READY;
-	case BROKEN:
-		break;
-	}
-	return IMAGE_FAILED;
-}
-
-void image_drop(struct image *i)
-{
-	free(steal(&i->embeddings));
-	atomic_store(&i->phase, RAW);
-}
-
-void image_place(const struct image *i, size_t pos, size_t k, int32_t out[4])
-{
-	i->projector->fns->place(i->chunk, pos, k, out);
-}
-
 /* ---- the thread that encodes ---- */
 
 static void encode(struct projector *p, struct image *i)
@@ -78,12 +15,12 @@ static void encode(struct projector *p, struct image *i)
 	size_t bytes = i->n_tokens * p->width * sizeof(float);
 	const float *made = p->fns->encode(p, i->chunk);
 	if (!made) {
-		atomic_store(&i->phase, BROKEN);
+		atomic_store(&i->phase, IMAGE_BROKEN);
 		return;
 	}
 	i->embeddings = xrealloc(NULL, bytes);
 	memcpy(i->embeddings, made, bytes);
-	atomic_store(&i->phase, DONE);
+	atomic_store(&i->phase, IMAGE_DONE);
 	log_debug("image encoded tokens=%zu ms=%llu", i->n_tokens,
 		  (unsigned long long)(timer_now_ns() - start) / 1000000);
 }

@@ -1,6 +1,8 @@
-/* projector_priv.h - between projector.c (the thread and its queue) and
- * projector_mtmd.c, the only file that knows mtmd and is built where it is. */
+/* projector_priv.h - between projector.c (the thread and its queue), image.c
+ * and projector_mtmd.c, the only file that knows mtmd and is built where it is.
+ */
 #pragma once
+#include "llama/image.h"
 #include "llama/projector.h"
 
 #include <pthread.h>
@@ -36,6 +38,9 @@ struct projector {
 must_use int projector_mtmd_open(struct projector *p,
 				 const struct projector_options *o,
 				 struct err *e);
+
+/* Of an image: not encoded, waiting for it, with embeddings, impossible. */
+enum image_phase { IMAGE_RAW, IMAGE_QUEUED, IMAGE_DONE, IMAGE_BROKEN };
 
 /* An image with one reference; the chunk becomes its own. */
 struct image *image_new(struct projector *p, void *chunk);

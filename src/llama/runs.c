@@ -1,6 +1,6 @@
 #include "llama/runs.h"
 
-#include "llama/projector.h"
+#include "llama/image.h"
 
 #include <stdint.h>
 

@@ -4,7 +4,7 @@
  * tokens, a number for each picture that there is, so that prompts compare as
  * they are. Its state is computed from embeddings in place of tokens, and may
  * move the position by less than it has tokens (M-RoPE). Runs are in order and
- * do not overlap. Plain values; each holds its image (projector.h). */
+ * do not overlap. Plain values; each holds its image (image.h). */
 #pragma once
 #include "base/base.h"
 

@@ -7,6 +7,7 @@
 #include "llama/batch_priv.h"
 #include "llama/lora.h"
 #include "llama/prefix.h"
+#include "llama/image.h"
 #include "llama/projector.h"
 #include "llama/weights.h"
 

@@ -79,8 +79,8 @@ static void take_layers(const struct manifest *m, struct store *s,
 			licences[out->n_licences++] = path;
 			break;
 		case MANIFEST_MMPROJ:
-			out->mmproj_bytes = out->mmproj ? out->mmproj_bytes
-							: layer->bytes;
+			out->mmproj_bytes =
+				out->mmproj ? out->mmproj_bytes : layer->bytes;
 			out->mmproj = out->mmproj ? out->mmproj : path;
 			break;
 		case MANIFEST_TEMPLATE:

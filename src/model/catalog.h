@@ -42,7 +42,7 @@ struct catalog_model {
 	const char *const *weights; /* in order: the shards of a split GGUF */
 	size_t n_weights;
 	uint64_t weight_bytes;
-	const char *mmproj;	   /* or NULL */
+	const char *mmproj; /* or NULL */
 	uint64_t mmproj_bytes;
 	const char *chat_template; /* or NULL: the one in the GGUF file */
 	const char *const *licences;
