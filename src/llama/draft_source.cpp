@@ -1,5 +1,6 @@
 #include "llama/draft_source.h"
 
+#include <log.h>
 #include <ngram-map.h>
 #include <speculative.h>
 
@@ -36,6 +37,9 @@ try {
 int draft_source_open(const struct draft_source_options *o,
 		      struct draft_source **out, struct err *e)
 try {
+	/* What goes wrong is told as an error, not on this library's own way.
+	 */
+	common_log_set_verbosity_thold(LOG_LEVEL_OUTPUT);
 	common_params_speculative p;
 	p.types = { COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE };
 	p.draft.ctx_tgt = o->target;
