@@ -1,6 +1,8 @@
 """A draft model that a model is set up with, by HTTP and by the CLI, in Docker Model Runner's
 words: found in the store, handed to the engine, counted, and refused where it cannot draft."""
 
+import hashlib
+import json
 import os
 import pathlib
 import subprocess
@@ -106,3 +108,18 @@ def test_the_cli_sets_it(start, own_store):
     assert entry["Config"]["speculative"] == {
         "draft_model": TEXT, "num_tokens": 4, "min_acceptance_rate": 0.5}
     assert after(command_lines(m)[0], "--model-draft")
+
+
+def test_who_may_not_use_a_model_cannot_have_it_draft(start, own_store, tmp_path):
+    key = "mdk_" + "k" * 43
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [{
+        "hash": "sha256:" + hashlib.sha256(key.encode()).hexdigest(), "name": "k",
+        "classes": ["manage"], "models": [TEXT]}]}))
+    keys.chmod(0o600)
+    m = start(own_store, "--keys", str(keys))
+    headers = {"Authorization": "Bearer " + key}
+    for draft, status in ((TEXT, 202), (EMBED, 403)):
+        r = m.http.post(PATH, headers=headers, json={
+            "model": TEXT, "speculative": {"draft_model": draft}})
+        assert r.status_code == status, r.text
