@@ -13,6 +13,7 @@
 #include "llama/panel.h"
 
 #include "base/base.h"
+#include "llama/simd.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -129,9 +130,6 @@ size_t panel_token_bytes(size_t n)
 #ifdef __x86_64__
 #include <immintrin.h>
 
-/* Else what should be registers is memory. */
-#define UNROLL _Pragma("GCC unroll 8")
-#define INLINE static inline __attribute__((always_inline))
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vnni,f16c")))
 

@@ -2,8 +2,8 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "llama/cpu_own.h"
 #include "llama/mapped.h"
-#include "llama/panel_weights.h"
 #include "model/gguf.h"
 
 #include <dlfcn.h>
@@ -127,7 +127,7 @@ int weights_init(struct err *e)
 		return err_set(e, ERR_SYSTEM,
 			       "llama.cpp's CPU backend is missing: the files "
 			       "libggml-cpu-*.so belong beside libllama");
-	if (!panel_weights_register())
+	if (!cpu_own_register())
 		log_debug("ggml's own products are used for all weights");
 	llama_backend_init();
 	return 0;

@@ -1,0 +1,43 @@
+/* cpu_own.h - work of ggml's CPU backend that is done by us: products by panels
+ * (panel.h) and attention (attend.h).
+ *
+ * The backend asks each of its extra buffer types whether it does an operation,
+ * before it does it by itself; one of ours is put among them. It holds the
+ * weights that llama.cpp finds to fit into panels. */
+#pragma once
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Before the first model is loaded; the backends are there already. False: the
+ * processor or the build of ggml cannot do it, and all work remains ggml's. Its
+ * memory is of large pages in any case. */
+bool cpu_own_register(void);
+
+#ifdef __cplusplus
+}
+
+#include <ggml-backend-impl.h>
+#include <ggml-cpu/traits.h>
+
+/* Threads of one operation meet, and share out its parts: after set(n) each
+ * add(1) gives the next number, from n. In the backend's library, which is
+ * chosen at run time. */
+struct cpu_own_ggml {
+	void (*barrier)(ggml_threadpool *);
+	void (*chunk_set)(ggml_threadpool *, int);
+	int (*chunk_add)(ggml_threadpool *, int);
+};
+extern struct cpu_own_ggml cpu_own_ggml;
+
+/* ---- panel_op.cpp ---- */
+ggml_backend_buffer_type_t panel_op_buffers();
+bool panel_op_suits(const ggml_tensor *op);
+/* NULL: ggml's own is to do it. */
+ggml::cpu::tensor_traits *panel_op(const ggml_tensor *op);
+
+/* ---- attend_op.cpp ---- */
+ggml::cpu::tensor_traits *attend_op(const ggml_tensor *op);
+#endif
