@@ -253,7 +253,9 @@ static void take_range(struct push_blob *b, uint64_t said)
 	}
 	/* Also of what was answered, and cut, before it was all there. */
 	bool is_less = b->step == CHUNK && said < b->there + b->body;
-	b->there = said;
+	/* What the sockets took of it is no progress. */
+	if (!is_less || b->answer.has_range)
+		b->there = said;
 	b->taken = 0;
 	if (is_less) {
 		err_set(&e, ERR_ENGINE,

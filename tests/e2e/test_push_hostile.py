@@ -465,9 +465,11 @@ def test_ranges_that_never_grow(sink, registry, start, store):
 
 
 def test_chunks_taken_before_they_came(sink, registry, start, store):
-    """Thanks, and a closed connection: that is no progress, and no reason to go on for ever."""
+    """Thanks, and a closed connection: that is no progress, and no reason to go on for ever,
+    also if it takes more each time."""
     def lie(h):
         if h.command == "PATCH":
+            h.rfile.read(2 * MB * len([1 for a, _ in s.sent() if a == "PATCH"]))
             h.send(202, Location=h.path, Connection="close")
             h.connection.shutdown(socket.SHUT_RDWR)
             h.close_connection = True
