@@ -224,7 +224,7 @@ AVX512 INLINE void attend_n(const struct attend_ask *a, const float *const *q,
 	}
 }
 
-#define SIZES(x) x(64) x(80) x(96) x(128) x(192) x(256)
+#define SIZES(x) x(32) x(64) x(80) x(96) x(128) x(192) x(256)
 
 #define ATTEND(size)                                                 \
 	AVX512 static void attend_##size(const struct attend_ask *a, \

@@ -16,7 +16,7 @@
 #define HEADS 3 /* that share keys */
 #define HIDDEN 0xfc00
 
-static const size_t sizes[] = { 64, 80, 96, 128, 192, 256 };
+static const size_t sizes[] = { 32, 64, 80, 96, 128, 192, 256 };
 
 struct sample {
 	size_t n;

@@ -13,6 +13,7 @@
 #include "llama/panel.h"
 
 #include "base/base.h"
+#include "llama/panel_half.h"
 #include "llama/simd.h"
 
 #include <stdbool.h>
@@ -51,13 +52,15 @@ static size_t block_bytes(const struct shape *s)
 
 size_t panel_block_bytes(enum panel_type type)
 {
+	if (type == PANEL_F16)
+		return PANEL_BLOCK * sizeof(uint16_t);
 	return block_bytes(&shapes[type]) / PANEL_ROWS;
 }
 
 bool panel_suits(enum panel_way way, enum panel_type type)
 {
-	return way == PANEL_AVX512 ||
-	       (way == PANEL_AVX2 && !shapes[type].has_bytes);
+	return way == PANEL_AVX512 || (way == PANEL_AVX2 && type != PANEL_F16 &&
+				       !shapes[type].has_bytes);
 }
 
 /* ---- packing ---- */
@@ -93,6 +96,10 @@ static void pack_block(const struct shape *s, const uint8_t *from, size_t row,
 
 void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel)
 {
+	if (type == PANEL_F16) {
+		panel_half_pack(n, rows, panel);
+		return;
+	}
 	const struct shape *s = &shapes[type];
 	size_t n_blocks = n / PANEL_BLOCK, each = block_bytes(s) / PANEL_ROWS;
 	if (s->has_fifth)
@@ -122,8 +129,10 @@ static struct token token_at(void *bytes, size_t n)
 	return (struct token){ q, scale, scale + n / PANEL_BLOCK };
 }
 
-size_t panel_token_bytes(size_t n)
+size_t panel_token_bytes(enum panel_type type, size_t n)
 {
+	if (type == PANEL_F16)
+		return n * sizeof(float);
 	return (n + n / PANEL_BLOCK * 2 * sizeof(float) + 63) & ~(size_t)63;
 }
 
@@ -183,9 +192,15 @@ AVX2 static void quantize_block(const float *x, int8_t *q, float *scale,
 	*total = *scale * (float)sum_of(dot4(_mm256_set1_epi8(1), all));
 }
 
-void panel_quantize(const float *x, size_t n, size_t first, size_t end,
-		    void *token)
+void panel_quantize(enum panel_type type, const float *x, size_t n,
+		    size_t first, size_t end, void *token)
 {
+	if (type == PANEL_F16) {
+		memcpy((float *)token + first * PANEL_BLOCK,
+		       x + first * PANEL_BLOCK,
+		       (end - first) * PANEL_BLOCK * sizeof *x);
+		return;
+	}
 	struct token t = token_at(token, n);
 	for (size_t b = first; b < end; b++)
 		quantize_block(x + b * PANEL_BLOCK, t.q + b * PANEL_BLOCK,
@@ -207,13 +222,14 @@ struct work {
 	size_t n;
 	const uint8_t *panel;
 	uint8_t *tokens;
+	size_t token_bytes;
 	float *out;
 	size_t stride;
 };
 
 static struct token token_of(const struct work *w, size_t i)
 {
-	return token_at(w->tokens + i * panel_token_bytes(w->n), w->n);
+	return token_at(w->tokens + i * w->token_bytes, w->n);
 }
 
 struct pair512 {
@@ -438,9 +454,18 @@ void panel_multiply(enum panel_way way, enum panel_type type, size_t n,
 		    const void *panel, const void *tokens, size_t n_tokens,
 		    float *out, size_t stride)
 {
-	struct work w = { &shapes[type],     n,	  panel,
-			  (uint8_t *)tokens, out, stride };
-	if (way == PANEL_AVX512)
+	struct work w = {
+		.shape = &shapes[type],
+		.n = n,
+		.panel = panel,
+		.tokens = (uint8_t *)tokens,
+		.token_bytes = panel_token_bytes(type, n),
+		.out = out,
+		.stride = stride,
+	};
+	if (type == PANEL_F16)
+		panel_half_multiply(n, panel, tokens, n_tokens, out, stride);
+	else if (way == PANEL_AVX512)
 		multiply512(&w, n_tokens);
 	else
 		multiply256(&w, n_tokens);
@@ -453,10 +478,10 @@ enum panel_way panel_way(void)
 	return PANEL_NONE;
 }
 
-void panel_quantize(const float *x, size_t n, size_t first, size_t end,
-		    void *token)
+void panel_quantize(enum panel_type type, const float *x, size_t n,
+		    size_t first, size_t end, void *token)
 {
-	(void)x, (void)n, (void)first, (void)end, (void)token;
+	(void)type, (void)x, (void)n, (void)first, (void)end, (void)token;
 }
 
 void panel_multiply(enum panel_way way, enum panel_type type, size_t n,

@@ -28,6 +28,7 @@ enum panel_type {
 	PANEL_Q5_0, /* m is -16 d */
 	PANEL_Q5_1,
 	PANEL_Q8_0, /* m is -128 d */
+	PANEL_F16,  /* just 16-bit floats */
 };
 
 /* How this machine's processor multiplies best; PANEL_NONE: not at all, and
@@ -38,8 +39,8 @@ enum panel_way {
 	PANEL_AVX512, /* with VNNI; implies the other */
 };
 enum panel_way panel_way(void);
-/* Is it done for this type? Products of 8-bit weights by AVX2 are ggml's, which
- * does them no slower. */
+/* Is it done for this type? Products of larger weights by AVX2 are ggml's,
+ * which does them no slower. */
 bool panel_suits(enum panel_way way, enum panel_type type);
 
 /* Bytes of 32 weights of one row. */
@@ -49,13 +50,14 @@ size_t panel_block_bytes(enum panel_type type);
  * as ggml stores them, into as many bytes. */
 void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel);
 
-/* What n activations take as 8-bit numbers with a scale for each 32, in bytes;
- * a multiple of 64. */
-size_t panel_token_bytes(size_t n);
+/* What n activations take as they are multiplied with weights of this type, in
+ * bytes, a multiple of 64: as 8-bit numbers with a scale for each 32, and with
+ * floats as floats. */
+size_t panel_token_bytes(enum panel_type type, size_t n);
 /* Makes them of the blocks of x from `first` up to `end`; `token` is aligned
  * to 64 bytes. */
-void panel_quantize(const float *x, size_t n, size_t first, size_t end,
-		    void *token);
+void panel_quantize(enum panel_type type, const float *x, size_t n,
+		    size_t first, size_t end, void *token);
 
 /* Multiplies a panel of n columns with tokens that lie one behind the other:
  * 16 numbers to out[i * stride] for token i. */

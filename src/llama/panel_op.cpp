@@ -10,7 +10,8 @@ namespace
 bool has_type(const ggml_tensor *t)
 {
 	return t->type == GGML_TYPE_Q4_1 || t->type == GGML_TYPE_Q5_0 ||
-	       t->type == GGML_TYPE_Q5_1 || t->type == GGML_TYPE_Q8_0;
+	       t->type == GGML_TYPE_Q5_1 || t->type == GGML_TYPE_Q8_0 ||
+	       t->type == GGML_TYPE_F16;
 }
 
 panel_type type_of(const ggml_tensor *t)
@@ -18,7 +19,8 @@ panel_type type_of(const ggml_tensor *t)
 	return t->type == GGML_TYPE_Q4_1   ? PANEL_Q4_1
 	       : t->type == GGML_TYPE_Q5_0 ? PANEL_Q5_0
 	       : t->type == GGML_TYPE_Q5_1 ? PANEL_Q5_1
-					   : PANEL_Q8_0;
+	       : t->type == GGML_TYPE_Q8_0 ? PANEL_Q8_0
+					   : PANEL_F16;
 }
 
 /* ---- one product ---- */
@@ -59,33 +61,42 @@ struct product {
 		while (first < end) {
 			size_t i = first / each, from = first % each;
 			size_t to = std::min(each, from + end - first);
-			panel_quantize(row(i), n, from, to,
-				       tokens + i * panel_token_bytes(n));
+			panel_quantize(type, row(i), n, from, to,
+				       tokens + i * panel_token_bytes(type, n));
 			first += to - from;
 		}
 	}
 
-	void multiply(const char *tokens, size_t panel) const
+	/* Part i of n of the panels, with some of the tokens. */
+	void multiply(const char *tokens, size_t first, size_t end, size_t i,
+		      size_t n_parts) const
 	{
-		panel_multiply(panel_way(), type, n,
-			       (const char *)weights->data +
-				       panel * panel_bytes(),
-			       tokens, n_tokens,
-			       (float *)out->data + panel * PANEL_ROWS,
-			       n_panels * PANEL_ROWS);
+		for (size_t j = n_panels * i / n_parts;
+		     j < n_panels * (i + 1) / n_parts; j++)
+			panel_multiply(
+				panel_way(), type, n,
+				(const char *)weights->data + j * panel_bytes(),
+				tokens + first * panel_token_bytes(type, n),
+				end - first,
+				(float *)out->data +
+					(first * n_panels + j) * PANEL_ROWS,
+				n_panels * PANEL_ROWS);
 	}
 };
 
-/* Shares for each thread: one that is kept from its core leaves some to the
- * others. */
-const size_t SHARES = 4;
+/* Parts for each thread: one that is kept from its core leaves some to the
+ * others. And so many bytes of tokens at a time as a core's own cache holds
+ * while the panels pass by. */
+const size_t PARTS = 4, TOKEN_BYTES = 256 << 10;
+/* A multiple of all numbers of tokens that are multiplied at once. */
+const size_t TOKENS_STEP = 24;
 
 class traits : public ggml::cpu::tensor_traits
 {
 	bool work_size(int, const ggml_tensor *op, size_t &size) override
 	{
 		product p(op);
-		size = p.n_tokens * panel_token_bytes(p.n) + 64;
+		size = p.n_tokens * panel_token_bytes(p.type, p.n) + 64;
 		return true;
 	}
 
@@ -102,12 +113,16 @@ class traits : public ggml::cpu::tensor_traits
 		if (ith == 0)
 			cpu_own_ggml.chunk_set(params->threadpool, (int)nth);
 		cpu_own_ggml.barrier(params->threadpool);
-		size_t shares = std::min(p.n_panels, nth * SHARES);
-		for (size_t i = ith; i < shares;
+		size_t step = TOKEN_BYTES / panel_token_bytes(p.type, p.n) /
+			      TOKENS_STEP * TOKENS_STEP;
+		step = std::max(step, TOKENS_STEP);
+		size_t parts = std::min(p.n_panels, nth * PARTS);
+		size_t n = (p.n_tokens + step - 1) / step * parts;
+		for (size_t i = ith; i < n;
 		     i = (size_t)cpu_own_ggml.chunk_add(params->threadpool, 1))
-			for (size_t j = p.n_panels * i / shares;
-			     j < p.n_panels * (i + 1) / shares; j++)
-				p.multiply(tokens, j);
+			p.multiply(tokens, i / parts * step,
+				   std::min((i / parts + 1) * step, p.n_tokens),
+				   i % parts, parts);
 		return true;
 	}
 };

@@ -18,7 +18,7 @@
 #define TOKENS 23 /* tiles of each size, and a rest */
 
 static const enum panel_type types[] = { PANEL_Q4_1, PANEL_Q5_0, PANEL_Q5_1,
-					 PANEL_Q8_0 };
+					 PANEL_Q8_0, PANEL_F16 };
 
 struct sample {
 	enum panel_type type;
@@ -55,13 +55,18 @@ static bool has_min(enum panel_type type)
 
 static void make(struct sample *s, enum panel_type type, uint32_t seed)
 {
-	size_t each = panel_block_bytes(type), token = panel_token_bytes(N);
+	size_t each = panel_block_bytes(type),
+	       token = panel_token_bytes(type, N);
 	*s = (struct sample){ .type = type };
 	s->rows = xcalloc(PANEL_ROWS * BLOCKS, each);
 	s->panel = xcalloc(PANEL_ROWS * BLOCKS, each);
 	for (size_t i = 0; i < PANEL_ROWS * BLOCKS * each; i++)
 		s->rows[i] = (uint8_t)next(&seed);
-	for (size_t b = 0; b < PANEL_ROWS * BLOCKS; b++) {
+	for (size_t i = 0; type == PANEL_F16 && i < PANEL_ROWS * N; i++) {
+		uint16_t w = half(&seed, i % 3 == 0);
+		memcpy(s->rows + 2 * i, &w, 2);
+	}
+	for (size_t b = 0; type != PANEL_F16 && b < PANEL_ROWS * BLOCKS; b++) {
 		uint16_t d = half(&seed, b % 3 == 0), m = half(&seed, true);
 		memcpy(s->rows + b * each, &d, 2);
 		if (has_min(type))
@@ -88,6 +93,10 @@ static double weight(enum panel_type type, const uint8_t *block, size_t i)
 {
 	uint16_t d, m;
 	uint32_t fifth = 0;
+	if (type == PANEL_F16) {
+		memcpy(&d, block + 2 * i, 2);
+		return value_of(d);
+	}
 	memcpy(&d, block, 2);
 	memcpy(&m, block + 2, 2);
 	block += has_min(type) ? 4 : 2;
@@ -129,9 +138,9 @@ static double expected(const struct sample *s, size_t row, size_t token,
 static void quantize(struct sample *s)
 {
 	for (size_t i = 0; i < TOKENS; i++) {
-		void *token = s->tokens + i * panel_token_bytes(N);
-		panel_quantize(s->x + i * N, N, 1, BLOCKS, token);
-		panel_quantize(s->x + i * N, N, 0, 1, token);
+		void *token = s->tokens + i * panel_token_bytes(s->type, N);
+		panel_quantize(s->type, s->x + i * N, N, 1, BLOCKS, token);
+		panel_quantize(s->type, s->x + i * N, N, 0, 1, token);
 	}
 }
 
@@ -148,8 +157,8 @@ static void check(enum panel_way way, struct sample *s)
 				    slack);
 		}
 		panel_multiply(way, s->type, N, s->panel,
-			       s->tokens + i * panel_token_bytes(N), 1, alone,
-			       20);
+			       s->tokens + i * panel_token_bytes(s->type, N), 1,
+			       alone, 20);
 		assert_memory_equal(alone, out + i * 20, sizeof alone);
 	}
 }
@@ -158,7 +167,7 @@ static void test_products_are_right_and_the_same_alone(void **state)
 {
 	(void)state;
 	for (enum panel_way way = PANEL_AVX2; way <= panel_way(); way++)
-		for (uint32_t i = 0; i < 40; i++) {
+		for (uint32_t i = 0; i < 50; i++) {
 			struct sample s;
 			if (!panel_suits(way, types[i % ARRAY_LEN(types)]))
 				continue;
@@ -179,7 +188,9 @@ static void test_extremes(void **state)
 			make(&s, types[i], 1);
 			/* All weights at their largest, all products of one
 			 * sign; nothing but zeros; and very small numbers. */
-			for (size_t b = 0; b < PANEL_ROWS * BLOCKS; b++)
+			for (size_t b = 0;
+			     types[i] != PANEL_F16 && b < PANEL_ROWS * BLOCKS;
+			     b++)
 				memset(s.rows +
 					       (b + 1) * panel_block_bytes(
 								 types[i]) -
@@ -225,7 +236,9 @@ static void test_a_panel_takes_what_its_rows_do(void **state)
 	assert_int_equal(panel_block_bytes(PANEL_Q5_0), 22);
 	assert_int_equal(panel_block_bytes(PANEL_Q5_1), 24);
 	assert_int_equal(panel_block_bytes(PANEL_Q8_0), 34);
-	assert_int_equal(panel_token_bytes(N) % 64, 0);
+	assert_int_equal(panel_block_bytes(PANEL_F16), 64);
+	assert_int_equal(panel_token_bytes(PANEL_Q4_1, N) % 64, 0);
+	assert_int_equal(panel_token_bytes(PANEL_F16, N) % 64, 0);
 }
 
 int main(void)
