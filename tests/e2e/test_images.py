@@ -375,7 +375,12 @@ def test_projectors_that_do_not_fit(spawn, tmp_path, projector):
         m = spawn(TEXT_GGUF, "--mmproj", path, "--ctx-size", 512)
         failed = m.told[-1]
         assert failed["event"] == "failed" and words in failed["message"], failed
-        m.stop(expect=1)
+        # Of one of a wrong width libmtmd frees nothing; the process ends all the same.
+        if path == other:
+            assert m.process.wait(60) != 0
+            m.events.close()
+        else:
+            m.stop(expect=1)
 
 
 # ---- by modeld ----
