@@ -61,27 +61,6 @@ AVX512 size_t attend_seen(const uint16_t *mask, size_t first, size_t end,
 	return n;
 }
 
-/* exp(x) for x from -infinity to 0, to 1e-6 of it: 2 to the whole part of
- * x / ln 2, times Taylor's series for the rest. */
-AVX512 INLINE __m512 exp512(__m512 x)
-{
-	static const float terms[] = { 1.5403530e-4f,
-				       1.3333558e-3f,
-				       9.6181291e-3f,
-				       5.5504109e-2f,
-				       2.4022651e-1f,
-				       6.9314718e-1f,
-				       1 };
-	x = _mm512_mul_ps(_mm512_max_ps(x, _mm512_set1_ps(-100)),
-			  _mm512_set1_ps(1.44269504f));
-	__m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT);
-	__m512 rest = _mm512_sub_ps(x, whole);
-	__m512 y = _mm512_set1_ps(terms[0]);
-	for (size_t i = 1; i < ARRAY_LEN(terms); i++)
-		y = _mm512_fmadd_ps(y, rest, _mm512_set1_ps(terms[i]));
-	return _mm512_scalef_ps(y, whole);
-}
-
 /* The sum of each of 16 registers, in their order. */
 AVX512 INLINE __m512 sums512(__m512 *v)
 {

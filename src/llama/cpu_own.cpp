@@ -29,6 +29,7 @@ class own : public ggml::cpu::extra_buffer_type
 	{
 		return op->op == GGML_OP_MUL_MAT	  ? panel_op(op)
 		       : op->op == GGML_OP_FLASH_ATTN_EXT ? attend_op(op)
+		       : op->op == GGML_OP_UNARY	  ? gelu_op(op)
 							  : nullptr;
 	}
 };

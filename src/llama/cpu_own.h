@@ -1,5 +1,5 @@
 /* cpu_own.h - work of ggml's CPU backend that is done by us: products by panels
- * (panel.h) and attention (attend.h).
+ * (panel.h), attention (attend.h), and an activation function (gelu.h).
  *
  * The backend asks each of its extra buffer types whether it does an operation,
  * before it does it by itself; one of ours is put among them. It holds the
@@ -40,4 +40,7 @@ ggml::cpu::tensor_traits *panel_op(const ggml_tensor *op);
 
 /* ---- attend_op.cpp ---- */
 ggml::cpu::tensor_traits *attend_op(const ggml_tensor *op);
+
+/* ---- gelu_op.cpp ---- */
+ggml::cpu::tensor_traits *gelu_op(const ggml_tensor *op);
 #endif
