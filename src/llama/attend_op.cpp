@@ -101,110 +101,109 @@ struct workspace {
 	}
 };
 
-class work
-{
+/* What one thread does of one operation. */
+struct work {
 	const attention a;
 	const workspace space;
 	uint32_t *cells; /* this thread's */
 	float *bias, *own, *shared;
+
+	work(const ggml_tensor *op, const ggml_compute_params *params);
+	bool is_fit(const ggml_compute_params *params) const;
+	void run(const ggml_compute_params *params) const;
+	void compute(size_t token, size_t stream, size_t i, float *at) const;
+	void join(size_t token, size_t stream, float *at) const;
 
 	attend_part part(float *at, size_t head) const
 	{
 		float *p = at + head * (a.n + 2);
 		return { p, p[a.n], p[a.n + 1] };
 	}
-
-	/* All heads of one token, and of what it sees one part. */
-	void compute(size_t token, size_t stream, size_t i, float *at) const
-	{
-		const float *queries[MOST_HEADS];
-		attend_part parts[MOST_HEADS];
-		size_t seen = attend_seen(a.seen_by(token, stream), 0,
-					  a.n_cells, cells, bias);
-		size_t from = seen * i / space.n_parts,
-		       to = seen * (i + 1) / space.n_parts;
-		for (size_t h = 0; h < a.n_key_heads; h++) {
-			attend_ask ask = { a.n,
-					   a.n_group,
-					   a.scale,
-					   a.rows(a.k, h, stream),
-					   a.rows(a.v, h, stream),
-					   cells + from,
-					   bias + from,
-					   to - from };
-			for (size_t j = 0; j < a.n_group; j++) {
-				queries[j] = a.query(h * a.n_group + j, token,
-						     stream);
-				parts[j] = part(at, h * a.n_group + j);
-			}
-			attend(&ask, queries, parts);
-			for (size_t j = 0; j < a.n_group; j++) {
-				parts[j].values[a.n] = parts[j].most;
-				parts[j].values[a.n + 1] = parts[j].sum;
-			}
-		}
-	}
-
-	void join(size_t token, size_t stream, float *at) const
-	{
-		attend_part parts[MOST_PARTS];
-		for (size_t h = 0; h < a.n_heads; h++) {
-			for (size_t i = 0; i < space.n_parts; i++)
-				parts[i] = part(at + i * space.each, h);
-			attend_join(parts, space.n_parts, a.n,
-				    a.answer(h, token, stream));
-		}
-	}
-
-      public:
-	work(const ggml_tensor *op, const ggml_compute_params *params)
-	    : a(op), space(a, (size_t)params->nth)
-	{
-		char *base = (char *)params->wdata +
-			     (size_t)params->ith * space.private_bytes;
-		cells = (uint32_t *)base;
-		bias = (float *)(cells + a.n_cells);
-		own = bias + a.n_cells;
-		shared = (float *)((char *)params->wdata +
-				   (size_t)params->nth * space.private_bytes);
-	}
-
-	bool is_fit(const ggml_compute_params *params) const
-	{
-		return space.bytes <= params->wsize &&
-		       (a.n_tokens < TILED_TOKENS ||
-			a.sees_little(cells, bias));
-	}
-
-	void run(const ggml_compute_params *params) const
-	{
-		size_t tokens = a.n_tokens * a.n_streams;
-		size_t n = tokens * space.n_parts;
-		if (params->ith == 0)
-			cpu_own_ggml.chunk_set(params->threadpool, params->nth);
-		cpu_own_ggml.barrier(params->threadpool);
-		for (size_t i = (size_t)params->ith; i < n;
-		     i = (size_t)cpu_own_ggml.chunk_add(params->threadpool,
-							1)) {
-			size_t token = i / space.n_parts;
-			float *at = space.n_parts == 1
-					    ? own
-					    : shared + i * space.each;
-			compute(token % a.n_tokens, token / a.n_tokens,
-				i % space.n_parts, at);
-			if (space.n_parts == 1)
-				join(token % a.n_tokens, token / a.n_tokens,
-				     at);
-		}
-		if (space.n_parts == 1)
-			return;
-		cpu_own_ggml.barrier(params->threadpool);
-		for (size_t i = (size_t)params->ith; i < tokens;
-		     i += (size_t)params->nth)
-			join(i % a.n_tokens, i / a.n_tokens,
-			     shared + i * space.n_parts * space.each);
-	}
 };
+
+work::work(const ggml_tensor *op, const ggml_compute_params *params)
+    : a(op), space(a, (size_t)params->nth)
+{
+	char *base = (char *)params->wdata +
+		     (size_t)params->ith * space.private_bytes;
+	cells = (uint32_t *)base;
+	bias = (float *)(cells + a.n_cells);
+	own = bias + a.n_cells;
+	shared = (float *)((char *)params->wdata +
+			   (size_t)params->nth * space.private_bytes);
+}
+
+bool work::is_fit(const ggml_compute_params *params) const
+{
+	return space.bytes <= params->wsize &&
+	       (a.n_tokens < TILED_TOKENS || a.sees_little(cells, bias));
+}
+
+/* All heads of one token, and of what it sees one part. */
+void work::compute(size_t token, size_t stream, size_t i, float *at) const
+{
+	const float *queries[MOST_HEADS];
+	attend_part parts[MOST_HEADS];
+	size_t seen = attend_seen(a.seen_by(token, stream), 0, a.n_cells, cells,
+				  bias);
+	size_t from = seen * i / space.n_parts,
+	       to = seen * (i + 1) / space.n_parts;
+	for (size_t h = 0; h < a.n_key_heads; h++) {
+		attend_ask ask = { a.n,
+				   a.n_group,
+				   a.scale,
+				   a.rows(a.k, h, stream),
+				   a.rows(a.v, h, stream),
+				   cells + from,
+				   bias + from,
+				   to - from };
+		for (size_t j = 0; j < a.n_group; j++) {
+			queries[j] = a.query(h * a.n_group + j, token, stream);
+			parts[j] = part(at, h * a.n_group + j);
+		}
+		attend(&ask, queries, parts);
+		for (size_t j = 0; j < a.n_group; j++) {
+			parts[j].values[a.n] = parts[j].most;
+			parts[j].values[a.n + 1] = parts[j].sum;
+		}
+	}
+}
+
+void work::join(size_t token, size_t stream, float *at) const
+{
+	attend_part parts[MOST_PARTS];
+	for (size_t h = 0; h < a.n_heads; h++) {
+		for (size_t i = 0; i < space.n_parts; i++)
+			parts[i] = part(at + i * space.each, h);
+		attend_join(parts, space.n_parts, a.n,
+			    a.answer(h, token, stream));
+	}
+}
+
+void work::run(const ggml_compute_params *params) const
+{
+	size_t tokens = a.n_tokens * a.n_streams;
+	size_t n = tokens * space.n_parts;
+	if (params->ith == 0)
+		cpu_own_ggml.chunk_set(params->threadpool, params->nth);
+	cpu_own_ggml.barrier(params->threadpool);
+	for (size_t i = (size_t)params->ith; i < n;
+	     i = (size_t)cpu_own_ggml.chunk_add(params->threadpool, 1)) {
+		size_t token = i / space.n_parts;
+		float *at = space.n_parts == 1 ? own : shared + i * space.each;
+		compute(token % a.n_tokens, token / a.n_tokens,
+			i % space.n_parts, at);
+		if (space.n_parts == 1)
+			join(token % a.n_tokens, token / a.n_tokens, at);
+	}
+	if (space.n_parts == 1)
+		return;
+	cpu_own_ggml.barrier(params->threadpool);
+	for (size_t i = (size_t)params->ith; i < tokens;
+	     i += (size_t)params->nth)
+		join(i % a.n_tokens, i / a.n_tokens,
+		     shared + i * space.n_parts * space.each);
+}
 
 class traits : public ggml::cpu::tensor_traits
 {
