@@ -8,24 +8,30 @@
 
 #define STEP 16 /* cells at a time */
 
-void attend_join(const struct attend_part *parts, size_t n_parts, size_t n,
-		 float *out)
+void attend_add(struct attend_part *to, const struct attend_part *more,
+		size_t n)
 {
-	float most = -INFINITY, sum = 0;
-	memset(out, 0, n * sizeof *out);
-	for (size_t i = 0; i < n_parts; i++)
-		if (parts[i].sum > 0)
-			most = MAX(most, parts[i].most);
-	for (size_t i = 0; i < n_parts; i++)
-		if (parts[i].sum > 0)
-			sum += parts[i].sum * expf(parts[i].most - most);
-	for (size_t i = 0; i < n_parts; i++) {
-		if (!(parts[i].sum > 0))
-			continue;
-		float by = expf(parts[i].most - most) / sum;
-		for (size_t j = 0; j < n; j++)
-			out[j] += by * parts[i].values[j];
+	float most = MAX(to->most, more->most);
+	if (!(more->sum > 0))
+		return;
+	if (!(to->sum > 0)) {
+		memcpy(to->values, more->values, n * sizeof *to->values);
+		to->most = more->most;
+		to->sum = more->sum;
+		return;
 	}
+	float a = expf(to->most - most), b = expf(more->most - most);
+	for (size_t i = 0; i < n; i++)
+		to->values[i] = a * to->values[i] + b * more->values[i];
+	to->sum = a * to->sum + b * more->sum;
+	to->most = most;
+}
+
+void attend_end(const struct attend_part *p, size_t n, float *out)
+{
+	float by = p->sum > 0 ? 1 / p->sum : 0;
+	for (size_t i = 0; i < n; i++)
+		out[i] = p->sum > 0 ? by * p->values[i] : 0;
 }
 
 #ifdef __x86_64__

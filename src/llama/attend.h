@@ -47,20 +47,21 @@ struct attend_ask {
 	size_t n_cells;
 };
 
-/* A part of the answer for one query head. Those of different cells are joined;
- * nothing seen: sum is 0. */
+/* A part of the answer for one query head: of some of the cells. */
 struct attend_part {
 	float *values; /* n; not divided by the sum yet */
 	float most;    /* the largest score */
-	float sum;     /* of exp(score - most) */
+	float sum;     /* of exp(score - most); 0: nothing was seen */
 };
 
 /* q[h] are the n numbers of query head h. */
 void attend(const struct attend_ask *a, const float *const *q,
 	    struct attend_part *out);
-/* Joins parts of one head to the answer; zeros if nothing was seen. */
-void attend_join(const struct attend_part *parts, size_t n_parts, size_t n,
-		 float *out);
+/* Adds the answer of further cells to a part. */
+void attend_add(struct attend_part *to, const struct attend_part *more,
+		size_t n);
+/* The answer; zeros if nothing was seen. */
+void attend_end(const struct attend_part *p, size_t n, float *out);
 
 #ifdef __cplusplus
 }

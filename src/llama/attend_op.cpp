@@ -11,12 +11,10 @@ namespace
 /* From so many tokens on ggml takes them by tiles of the whole mask, which is
  * faster if they see much of it: if not, most of a tile is for nothing. */
 const size_t TILED_TOKENS = 64, TILED_SHARE = 4;
-/* Parts for each thread: one that is kept from its core leaves some to the
- * others. */
-const size_t PARTS = 4;
-/* Cells of a part are not fewer. */
-const size_t PART_CELLS = 64;
-const size_t MOST_PARTS = 64, MOST_HEADS = 64; /* that share keys */
+/* Fewer tokens for each thread are shared out by parts. */
+const size_t TOKENS_EACH = 4;
+const size_t PART_CELLS = 256;
+const size_t MOST_HEADS = 64; /* that share keys */
 
 struct attention {
 	const ggml_tensor *q, *k, *v, *mask, *out;
@@ -74,29 +72,25 @@ struct attention {
 	}
 };
 
-/* Where the parts' answers are until they are joined, and what each thread
- * works in. */
+/* Each thread's lists and room for two answers, then those of all parts. */
 struct workspace {
-	size_t n_parts; /* of one token */
-	size_t each;	/* floats of a part: values, most and sum per head */
+	bool by_parts;
+	size_t n_parts; /* of one token, at most */
+	size_t each;	/* floats of an answer: values, most and sum per head */
 	size_t private_bytes;
 	size_t bytes;
 
 	workspace(const attention &a, size_t nth)
 	{
 		size_t tokens = a.n_tokens * a.n_streams;
-		n_parts = std::min((nth * PARTS + tokens - 1) / tokens,
-				   (a.n_cells + PART_CELLS - 1) / PART_CELLS);
-		if (nth == 1 || tokens >= nth * PARTS || n_parts == 0)
-			n_parts = 1;
-		n_parts = std::min(n_parts, MOST_PARTS);
+		by_parts = nth > 1 && tokens < nth * TOKENS_EACH;
+		n_parts = (a.n_cells + PART_CELLS - 1) / PART_CELLS;
 		each = a.n_heads * (a.n + 2);
-		private_bytes = a.n_cells * (sizeof(uint32_t) + sizeof(float));
-		if (n_parts == 1)
-			private_bytes += each * sizeof(float);
+		private_bytes = a.n_cells * (sizeof(uint32_t) + sizeof(float)) +
+				2 * each * sizeof(float);
 		private_bytes = (private_bytes + 63) & ~(size_t)63;
 		bytes = nth * private_bytes;
-		if (n_parts > 1)
+		if (by_parts)
 			bytes += tokens * n_parts * each * sizeof(float);
 	}
 };
@@ -105,30 +99,55 @@ struct workspace {
 struct work {
 	const attention a;
 	const workspace space;
-	uint32_t *cells; /* this thread's */
-	float *bias, *own, *shared;
+	uint32_t *cells;
+	float *bias;
+	size_t seen, seen_by; /* how many are listed, and whose */
+	float *total, *more, *shared;
 
 	work(const ggml_tensor *op, const ggml_compute_params *params);
 	bool is_fit(const ggml_compute_params *params) const;
-	void run(const ggml_compute_params *params) const;
-	void compute(size_t token, size_t stream, size_t i, float *at) const;
-	void join(size_t token, size_t stream, float *at) const;
+	void run(const ggml_compute_params *params);
+	void list(size_t token);
+	void compute(size_t token, size_t head, size_t part, float *at) const;
+	void whole(size_t token);
+	void by_parts(size_t token);
+	void join(size_t token);
+	void tell(size_t token, float *at) const;
+
+	size_t n_parts() const
+	{
+		return (seen + PART_CELLS - 1) / PART_CELLS;
+	}
 
 	attend_part part(float *at, size_t head) const
 	{
 		float *p = at + head * (a.n + 2);
 		return { p, p[a.n], p[a.n + 1] };
 	}
+
+	void put(const attend_part &p) const
+	{
+		p.values[a.n] = p.most;
+		p.values[a.n + 1] = p.sum;
+	}
+
+	void add(float *to, float *from, size_t head) const
+	{
+		attend_part sum = part(to, head), other = part(from, head);
+		attend_add(&sum, &other, a.n);
+		put(sum);
+	}
 };
 
 work::work(const ggml_tensor *op, const ggml_compute_params *params)
-    : a(op), space(a, (size_t)params->nth)
+    : a(op), space(a, (size_t)params->nth), seen(0), seen_by(SIZE_MAX)
 {
 	char *base = (char *)params->wdata +
 		     (size_t)params->ith * space.private_bytes;
 	cells = (uint32_t *)base;
 	bias = (float *)(cells + a.n_cells);
-	own = bias + a.n_cells;
+	total = bias + a.n_cells;
+	more = total + space.each;
 	shared = (float *)((char *)params->wdata +
 			   (size_t)params->nth * space.private_bytes);
 }
@@ -139,70 +158,104 @@ bool work::is_fit(const ggml_compute_params *params) const
 	       (a.n_tokens < TILED_TOKENS || a.sees_little(cells, bias));
 }
 
-/* All heads of one token, and of what it sees one part. */
-void work::compute(size_t token, size_t stream, size_t i, float *at) const
+/* Tokens are numbered through all streams. */
+void work::list(size_t token)
+{
+	if (seen_by != token)
+		seen = attend_seen(
+			a.seen_by(token % a.n_tokens, token / a.n_tokens), 0,
+			a.n_cells, cells, bias);
+	seen_by = token;
+}
+
+/* The query heads that share one of keys, and one part of the listed cells. */
+void work::compute(size_t token, size_t head, size_t i, float *at) const
 {
 	const float *queries[MOST_HEADS];
 	attend_part parts[MOST_HEADS];
-	size_t seen = attend_seen(a.seen_by(token, stream), 0, a.n_cells, cells,
-				  bias);
-	size_t from = seen * i / space.n_parts,
-	       to = seen * (i + 1) / space.n_parts;
-	for (size_t h = 0; h < a.n_key_heads; h++) {
-		attend_ask ask = { a.n,
-				   a.n_group,
-				   a.scale,
-				   a.rows(a.k, h, stream),
-				   a.rows(a.v, h, stream),
-				   cells + from,
-				   bias + from,
-				   to - from };
-		for (size_t j = 0; j < a.n_group; j++) {
-			queries[j] = a.query(h * a.n_group + j, token, stream);
-			parts[j] = part(at, h * a.n_group + j);
-		}
-		attend(&ask, queries, parts);
-		for (size_t j = 0; j < a.n_group; j++) {
-			parts[j].values[a.n] = parts[j].most;
-			parts[j].values[a.n + 1] = parts[j].sum;
-		}
+	size_t stream = token / a.n_tokens, from = i * PART_CELLS;
+	attend_ask ask = { a.n,
+			   a.n_group,
+			   a.scale,
+			   a.rows(a.k, head, stream),
+			   a.rows(a.v, head, stream),
+			   cells + from,
+			   bias + from,
+			   std::min(seen - from, PART_CELLS) };
+	for (size_t j = 0; j < a.n_group; j++) {
+		queries[j] = a.query(head * a.n_group + j, token % a.n_tokens,
+				     stream);
+		parts[j] = part(at, head * a.n_group + j);
 	}
+	attend(&ask, queries, parts);
+	for (size_t j = 0; j < a.n_group; j++)
+		put(parts[j]);
 }
 
-void work::join(size_t token, size_t stream, float *at) const
+void work::tell(size_t token, float *at) const
 {
-	attend_part parts[MOST_PARTS];
 	for (size_t h = 0; h < a.n_heads; h++) {
-		for (size_t i = 0; i < space.n_parts; i++)
-			parts[i] = part(at + i * space.each, h);
-		attend_join(parts, space.n_parts, a.n,
-			    a.answer(h, token, stream));
+		attend_part p = part(at, h);
+		attend_end(&p, a.n,
+			   a.answer(h, token % a.n_tokens, token / a.n_tokens));
 	}
 }
 
-void work::run(const ggml_compute_params *params) const
+void work::whole(size_t token)
 {
-	size_t tokens = a.n_tokens * a.n_streams;
-	size_t n = tokens * space.n_parts;
+	list(token);
+	for (size_t h = 0; h < a.n_heads; h++)
+		total[h * (a.n + 2) + a.n + 1] = 0;
+	for (size_t i = 0; i < n_parts(); i++)
+		for (size_t h = 0; h < a.n_key_heads; h++) {
+			compute(token, h, i, i ? more : total);
+			for (size_t j = 0; i && j < a.n_group; j++)
+				add(total, more, h * a.n_group + j);
+		}
+	tell(token, total);
+}
+
+void work::join(size_t token)
+{
+	float *first = shared + token * space.n_parts * space.each;
+	list(token);
+	for (size_t h = 0; h < a.n_heads; h++) {
+		if (!seen)
+			first[h * (a.n + 2) + a.n + 1] = 0;
+		for (size_t i = 1; i < n_parts(); i++)
+			add(first, first + i * space.each, h);
+	}
+	tell(token, first);
+}
+
+void work::by_parts(size_t item)
+{
+	size_t head = item % a.n_key_heads,
+	       i = item / a.n_key_heads % space.n_parts,
+	       token = item / a.n_key_heads / space.n_parts;
+	list(token);
+	if (i < n_parts())
+		compute(token, head, i,
+			shared + (token * space.n_parts + i) * space.each);
+}
+
+void work::run(const ggml_compute_params *params)
+{
+	size_t tokens = a.n_tokens * a.n_streams, n = tokens;
+	if (space.by_parts)
+		n *= space.n_parts * a.n_key_heads;
 	if (params->ith == 0)
 		cpu_own_ggml.chunk_set(params->threadpool, params->nth);
 	cpu_own_ggml.barrier(params->threadpool);
 	for (size_t i = (size_t)params->ith; i < n;
-	     i = (size_t)cpu_own_ggml.chunk_add(params->threadpool, 1)) {
-		size_t token = i / space.n_parts;
-		float *at = space.n_parts == 1 ? own : shared + i * space.each;
-		compute(token % a.n_tokens, token / a.n_tokens,
-			i % space.n_parts, at);
-		if (space.n_parts == 1)
-			join(token % a.n_tokens, token / a.n_tokens, at);
-	}
-	if (space.n_parts == 1)
+	     i = (size_t)cpu_own_ggml.chunk_add(params->threadpool, 1))
+		space.by_parts ? by_parts(i) : whole(i);
+	if (!space.by_parts)
 		return;
 	cpu_own_ggml.barrier(params->threadpool);
 	for (size_t i = (size_t)params->ith; i < tokens;
 	     i += (size_t)params->nth)
-		join(i % a.n_tokens, i / a.n_tokens,
-		     shared + i * space.n_parts * space.each);
+		join(i);
 }
 
 class traits : public ggml::cpu::tensor_traits

@@ -122,18 +122,21 @@ static void part(const struct sample *s, size_t from, size_t to,
 
 static void check(struct sample *s, size_t n_parts)
 {
-	float values[8][HEADS][ATTEND_LARGEST];
-	struct attend_part parts[HEADS][8], now[HEADS];
-	for (size_t i = 0; i < n_parts; i++) {
-		for (size_t h = 0; h < HEADS; h++)
-			now[h].values = values[i][h];
+	float values[2][HEADS][ATTEND_LARGEST];
+	struct attend_part parts[2][HEADS];
+	for (size_t h = 0; h < HEADS; h++) {
+		parts[0][h].values = values[0][h];
+		parts[1][h].values = values[1][h];
+	}
+	part(s, 0, s->n_cells / n_parts, parts[0]);
+	for (size_t i = 1; i < n_parts; i++) {
 		part(s, s->n_cells * i / n_parts,
-		     s->n_cells * (i + 1) / n_parts, now);
+		     s->n_cells * (i + 1) / n_parts, parts[1]);
 		for (size_t h = 0; h < HEADS; h++)
-			parts[h][i] = now[h];
+			attend_add(&parts[0][h], &parts[1][h], s->n);
 	}
 	for (size_t h = 0; h < HEADS; h++) {
-		attend_join(parts[h], n_parts, s->n, s->out[h]);
+		attend_end(&parts[0][h], s->n, s->out[h]);
 		for (size_t j = 0; j < s->n; j++)
 			assert_true(fabs((double)s->out[h][j] -
 					 expected(s, h, j)) < 2e-5);
