@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "llama/backends.h"
 #include "llama/cpu_own.h"
 #include "llama/mapped.h"
 #include "model/gguf.h"
@@ -121,7 +122,7 @@ int weights_init(struct err *e)
 		char *slash = strrchr(folder, '/');
 		if (slash)
 			*slash = '\0';
-		ggml_backend_load_all_from_path(slash ? folder : ".");
+		backends_load(slash ? folder : ".");
 	}
 	if (!ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU))
 		return err_set(e, ERR_SYSTEM,
