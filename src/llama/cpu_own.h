@@ -6,6 +6,7 @@
  * weights that llama.cpp finds to fit into panels. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,6 +16,9 @@ extern "C" {
  * processor or the build of ggml cannot do it, and all work remains ggml's. Its
  * memory is of large pages in any case. */
 bool cpu_own_register(void);
+
+/* Bytes of weights that were packed since the start. */
+size_t cpu_own_packed(void);
 
 #ifdef __cplusplus
 }

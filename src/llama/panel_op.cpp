@@ -129,6 +129,8 @@ class traits : public ggml::cpu::tensor_traits
 
 /* ---- the buffers ---- */
 
+size_t packed;
+
 void set_tensor(ggml_backend_buffer_t, ggml_tensor *t, const void *data,
 		size_t offset, size_t size)
 {
@@ -163,6 +165,11 @@ size_t get_alignment(ggml_backend_buffer_type_t)
 }
 
 } // namespace
+
+size_t cpu_own_packed(void)
+{
+	return packed;
+}
 
 ggml_backend_buffer_type_t panel_op_buffers()
 {

@@ -245,6 +245,7 @@ int weights_load(const struct weights_options *o, struct weights **out,
 		 struct err *e)
 {
 	auto_(weights) w = xcalloc(1, sizeof *w);
+	size_t packed = cpu_own_packed();
 	struct llama_model_params p = llama_model_default_params();
 	p.n_gpu_layers = o->gpu_layers;
 	p.progress_callback = on_progress;
@@ -261,8 +262,11 @@ int weights_load(const struct weights_options *o, struct weights **out,
 		return weights_complaint(ERR_CORRUPT, e);
 	if (check_kind(w, e))
 		return -1;
-	/* What was packed is not read again. */
-	for (size_t i = 0; i < o->n_paths; i++)
+	/* What was packed is not read again; the rest comes back page by page,
+	 * which is slow if it is most. */
+	bool is_packed = cpu_own_packed() - packed >
+			 llama_model_size(w->model) / 2;
+	for (size_t i = 0; i < o->n_paths && is_packed; i++)
 		mapped_forget(o->paths[i]);
 	const struct llama_vocab *v = weights_vocab(w);
 	for (int32_t i = 0; i < llama_vocab_n_tokens(v); i++) {
