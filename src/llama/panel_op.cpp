@@ -139,6 +139,7 @@ void set_tensor(ggml_backend_buffer_t, ggml_tensor *t, const void *data,
 	for (size_t at = 0; at < size; at += each)
 		panel_pack(type_of(t), (size_t)t->ne[0],
 			   (const char *)data + at, (char *)t->data + at);
+	packed += size;
 }
 
 const char *get_name(ggml_backend_buffer_type_t)
