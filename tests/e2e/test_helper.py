@@ -100,8 +100,8 @@ def test_the_log_names_container_and_request(begin, helper):
     m = begin()
     link = helper.link()
     at = link.give()
-    eventually(lambda: ask(at).status_code == 200)
-    eventually(lambda: f"container=web/{WEB[:12]}" in m.log())
+    # The first may come before the helper has said who it is.
+    eventually(lambda: ask(at).status_code == 200 and f"container=web/{WEB[:12]}" in m.log())
     q = link.asked[0]
     assert q["local"] == f"127.0.0.1:{at[1]}" and re.fullmatch(r"127\.0\.0\.1:\d+", q["peer"])
 
