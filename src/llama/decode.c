@@ -352,7 +352,7 @@ bool decode_step(struct batch *b)
 	lora_turn_choose(b);
 	plan(b);
 	if (!b->batch.n_tokens)
-		return sight_step(b) || draft_measure_idle(b);
+		return sight_step(b);
 	size_t n_answers = draft_count(b);
 	for (int i = 0; i < b->facts.slots; i++)
 		n_answers += b->slots[i].n_new == 1;

@@ -21,10 +21,6 @@
 #define READ_FIRST 16
 /* How much a new measurement counts. */
 #define NEW 0.2
-/* Sizes of batches that are measured in idle time, and how often. */
-static const size_t idle_sizes[] = { 1, 2, 3, 4, 6, 8 };
-#define IDLE_ROUNDS 3
-
 struct draft_slot {
 	struct gain_task gain;
 	enum gain_source from;
@@ -45,7 +41,6 @@ struct draft {
 	size_t n_tasks, n_drafted;
 	double extra; /* what the drafts made it take longer, units */
 	unsigned pause;
-	size_t n_idle; /* measurements made in idle time */
 	/* Of the draft model; NULL: none. */
 	struct llama_context *ctx;   /* owned */
 	struct draft_source *source; /* owned */
@@ -409,54 +404,6 @@ void draft_enter(struct batch *b, const struct slot *s)
 	if (b->draft->ctx && !batch_owner_same(&ds->owner, &s->owner))
 		forget(b->draft, ds, s->seq, 0);
 	ds->owner = s->owner;
-}
-
-/* ---- idle time ---- */
-
-static bool has_picture(const struct tokens *t)
-{
-	for (size_t i = 0; i < t->n; i++)
-		if (t->p[i] < 0)
-			return true;
-	return false;
-}
-
-static struct slot *idle_slot(struct batch *b)
-{
-	for (int i = 0; i < b->facts.slots; i++)
-		if (!b->slots[i].task && b->slots[i].cells.n &&
-		    !has_picture(&b->slots[i].cells))
-			return &b->slots[i];
-	return NULL;
-}
-
-/* After the state of some finished text, whose tokens it takes again. */
-bool draft_measure_idle(struct batch *b)
-{
-	struct draft *d = b->draft;
-	struct slot *s = idle_slot(b);
-	if (!d || !d->o.is_adaptive || !s ||
-	    d->n_idle == IDLE_ROUNDS * ARRAY_LEN(idle_sizes))
-		return false;
-	size_t n = idle_sizes[d->n_idle++ % ARRAY_LEN(idle_sizes)];
-	if (n > (size_t)MIN(b->max_rows, b->max_tokens) ||
-	    s->cells.n + n > llama_n_ctx(b->ctx))
-		return true;
-	for (size_t i = 0; i < n; i++)
-		batch_add(b, s->cells.p[i % s->cells.n], s->cells.n + i, s->seq,
-			  true);
-	uint64_t start = timer_now_ns();
-	int rc = llama_decode(b->ctx, b->batch);
-	llama_synchronize(b->ctx);
-	double ns = (double)(timer_now_ns() - start);
-	llama_memory_seq_rm(b->memory, s->seq, (llama_pos)s->cells.n, -1);
-	if (rc)
-		d->n_idle = IDLE_ROUNDS * ARRAY_LEN(idle_sizes);
-	else if (n == 1)
-		gain_plain(&d->gain, 1, ns);
-	else
-		gain_drafted(&d->gain, n, ns);
-	return true;
 }
 
 /* ---- beginning and end ---- */

@@ -51,8 +51,5 @@ int32_t draft_token(const struct batch *b, const struct slot *s, size_t i);
 int32_t draft_row(const struct batch *b, const struct slot *s, size_t i);
 /* So many of the slot's drafted tokens are now cells; drops the others. */
 void draft_settle(struct batch *b, const struct slot *s, size_t n_taken);
-/* While there is nothing else to do, measures what batches cost; false: it is
- * known, or cannot be. */
-bool draft_measure_idle(struct batch *b);
 /* The number of threads has changed. */
 void draft_set_threads(struct batch *b, int threads);

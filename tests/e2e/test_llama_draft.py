@@ -258,7 +258,7 @@ def test_by_default_drafts_are_adaptive_and_harmless(spawn, model, plain):
         for n in (60, 300):
             check_same(complete(m, prompt, max_tokens=n)["choices"][0],
                        complete(plain, prompt, max_tokens=n)["choices"][0])
-    # What is measured in idle time after an answer leaves its cells as they are.
+    # Drafts leave an answer's cells as they are.
     first = complete(m, "fox", cache_prompt=True)
     again = complete(m, "fox", cache_prompt=True)
     assert again["usage"]["prompt_tokens_details"]["cached_tokens"] == \
