@@ -66,20 +66,22 @@ struct attention {
 	}
 
 	/* A few tokens stand for all. */
-	bool sees_very_much(uint32_t *cells, float *bias) const
-	{
-		size_t most = 0, all = 0, looked = 0;
-		size_t step = std::max(n_tokens / 8, (size_t)1);
-		for (size_t i = n_tokens; i > 0; i -= std::min(i, step)) {
-			size_t sees = attend_seen(seen_by(i - 1, 0), 0, n_cells,
-						  cells, bias);
-			most = std::max(most, sees);
-			all += sees;
-			looked += n_cells;
-		}
-		return most > TILED_CELLS && all * TILED_SHARE >= looked;
-	}
+	bool sees_very_much(uint32_t *cells, float *bias) const;
 };
+
+bool attention::sees_very_much(uint32_t *cells, float *bias) const
+{
+	size_t most = 0, all = 0, looked = 0;
+	size_t step = std::max(n_tokens / 8, (size_t)1);
+	for (size_t i = n_tokens; i > 0; i -= std::min(i, step)) {
+		size_t sees =
+			attend_seen(seen_by(i - 1, 0), 0, n_cells, cells, bias);
+		most = std::max(most, sees);
+		all += sees;
+		looked += n_cells;
+	}
+	return most > TILED_CELLS && all * TILED_SHARE >= looked;
+}
 
 /* Each thread's lists and room for two answers, then those of all parts. */
 struct workspace {

@@ -264,8 +264,8 @@ int weights_load(const struct weights_options *o, struct weights **out,
 		return -1;
 	/* What was packed is not read again; the rest comes back page by page,
 	 * which is slow if it is much. */
-	bool is_packed = cpu_own_packed() - packed >
-			 llama_model_size(w->model) / 2;
+	bool is_packed =
+		cpu_own_packed() - packed > llama_model_size(w->model) / 2;
 	for (size_t i = 0; i < o->n_paths && is_packed; i++)
 		mapped_forget(o->paths[i]);
 	const struct llama_vocab *v = weights_vocab(w);
