@@ -36,8 +36,8 @@ static void it_goes_on_in_a_session_of_its_own_until_it_is_stopped(void **state)
 	int pid = 0;
 	(void)state;
 	assert_int_equal(start("echo pid=$$ session=$(ps -o sid= -p $$) "
-			       "cwd=$(pwd) flag=$0$1; echo >&3; "
-			       "trap 'echo bye; exit 0' TERM; "
+			       "cwd=$(pwd) flag=$0$1; "
+			       "trap 'echo bye; exit 0' TERM; echo >&3; "
 			       "while :; do sleep 0.05; done",
 			       20000, &e),
 			 0);

@@ -6,8 +6,6 @@
 #include "llama/writer.h"
 #include "model/gguf.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <llama.h>
 #include <math.h>
 #include <stdlib.h>
@@ -167,17 +165,8 @@ static int check_kind(const struct gguf_file *g, const struct weights *w,
 static int check_file(const char *path, const struct weights *w, struct err *e)
 {
 	auto_(gguf_file) g = NULL;
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		enum err_code code =
-			errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
-		return err_set(e, code, "open %s: %s", path, strerror(errno));
-	}
-	if (gguf_read(fd, &g, e)) {
-		if (e->code == ERR_INVALID)
-			e->code = ERR_CORRUPT;
+	if (weights_read_head(path, &g, e))
 		return -1;
-	}
 	return check_kind(g, w, e);
 }
 

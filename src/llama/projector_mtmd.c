@@ -5,8 +5,6 @@
 #include "llama/weights.h"
 #include "model/gguf.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <mtmd.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,17 +107,8 @@ static bool is_known_unfit(const struct gguf_file *g)
 static int check_file(const char *path, struct err *e)
 {
 	auto_(gguf_file) g = NULL;
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		enum err_code code =
-			errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
-		return err_set(e, code, "open %s: %s", path, strerror(errno));
-	}
-	if (gguf_read(fd, &g, e)) {
-		if (e->code == ERR_INVALID)
-			e->code = ERR_CORRUPT;
-		return err_wrap(e, "%s", path);
-	}
+	if (weights_read_head(path, &g, e))
+		return -1;
 	if (strcmp(g->architecture, "clip") != 0)
 		return err_set(e, ERR_CORRUPT,
 			       "%s is no projector (mmproj) but a model of "

@@ -194,29 +194,35 @@ bool weights_is_embedding(const struct weights *w)
 	       strcmp(value, "false") == 0;
 }
 
-/* Answers for llama.cpp, whose words on these are vague and whose trust in a
- * file is large. */
-static int check_file(struct weights *w, const char *path, struct err *e)
+int weights_read_head(const char *path, struct gguf_file **out, struct err *e)
 {
-	auto_(gguf_file) g = NULL;
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
 		enum err_code code =
 			errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
 		return err_set(e, code, "open %s: %s", path, strerror(errno));
 	}
-	if (gguf_read(fd, &g, e) == 0) {
-		const char *type = gguf_find(g, "general.type");
-		if (type && strcmp(type, "adapter") == 0)
-			return err_set(e, ERR_UNSUPPORTED,
-				       "this is an adapter and no model: give "
-				       "it to its model with --lora");
-		w->has_positions |= g->has_positions;
+	if (gguf_read(fd, out, e) == 0)
 		return 0;
-	}
 	if (e->code == ERR_INVALID)
 		e->code = ERR_CORRUPT;
 	return err_wrap(e, "%s", path);
+}
+
+/* Answers for llama.cpp, whose words on these are vague and whose trust in a
+ * file is large. */
+static int check_file(struct weights *w, const char *path, struct err *e)
+{
+	auto_(gguf_file) g = NULL;
+	if (weights_read_head(path, &g, e))
+		return -1;
+	const char *type = gguf_find(g, "general.type");
+	if (type && strcmp(type, "adapter") == 0)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "this is an adapter and no model: give "
+			       "it to its model with --lora");
+	w->has_positions |= g->has_positions;
+	return 0;
 }
 
 static int check_kind(const struct weights *w, struct err *e)

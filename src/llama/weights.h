@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "llama/tokens.h"
 
+struct gguf_file;
 struct llama_model;
 struct llama_vocab;
 struct weights;
@@ -25,6 +26,10 @@ struct weights_options {
 must_use int weights_init(struct err *e);
 /* Is there a graphics card that llama.cpp could use? */
 bool weights_have_gpu(void);
+/* The head of a GGUF file, of weights or of what goes with them, by our own
+ * reader: before llama.cpp reads it, whose trust in a file is large. */
+must_use int weights_read_head(const char *path, struct gguf_file **out,
+			       struct err *e);
 /* -1: ERR_NOT_FOUND or ERR_CORRUPT (the file), ERR_UNSUPPORTED (a kind of model
  * this engine does not know), ERR_MEMORY. */
 must_use int weights_load(const struct weights_options *o, struct weights **out,
