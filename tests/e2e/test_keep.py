@@ -1,9 +1,11 @@
 """A store is kept: exported and loaded, pruned, verified, purged."""
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import tarfile
@@ -103,8 +105,14 @@ def test_a_client_that_leaves_an_export_leaves_nothing(start, own_store):
         s.sendall(f"GET /models/{TEXT}/export HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert s.recv(65536)
         s.close()
-    blob_fds = lambda: [f for f in os.listdir(f"/proc/{m.process.pid}/fd")  # noqa: E731
-                        if "blobs" in os.readlink(f"/proc/{m.process.pid}/fd/{f}")]
+
+    def blob_fds():
+        links = pathlib.Path(f"/proc/{m.process.pid}/fd")
+        found = []
+        for f in links.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found += [f] if "blobs" in os.readlink(f) else []
+        return found
     eventually(lambda: not blob_fds())
 
 
