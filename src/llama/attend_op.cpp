@@ -1,5 +1,7 @@
 /* attend_op.cpp - attention (attend.h) as an operation of ggml. It is shared
- * out by tokens; where these are few, also by parts of what each sees. */
+ * out by tokens; where these are few, also by heads and by parts of what each
+ * sees. The parts are the same whoever computes them: what comes of a token
+ * depends neither on the number of threads nor on the tokens beside it. */
 #include "llama/attend.h"
 #include "llama/cpu_own.h"
 
@@ -203,10 +205,13 @@ void work::compute(size_t token, size_t head, size_t i, float *at) const
 		put(parts[j]);
 }
 
+/* The listed token's answer. */
 void work::tell(size_t token, float *at) const
 {
 	for (size_t h = 0; h < a.n_heads; h++) {
 		attend_part p = part(at, h);
+		if (!seen)
+			p.sum = 0;
 		attend_end(&p, a.n,
 			   a.answer(h, token % a.n_tokens, token / a.n_tokens));
 	}
@@ -215,8 +220,6 @@ void work::tell(size_t token, float *at) const
 void work::whole(size_t token)
 {
 	list(token);
-	for (size_t h = 0; h < a.n_heads; h++)
-		total[h * (a.n + 2) + a.n + 1] = 0;
 	for (size_t i = 0; i < n_parts(); i++)
 		for (size_t h = 0; h < a.n_key_heads; h++) {
 			compute(token, h, i, i ? more : total);
@@ -230,12 +233,9 @@ void work::join(size_t token)
 {
 	float *first = shared + token * space.n_parts * space.each;
 	list(token);
-	for (size_t h = 0; h < a.n_heads; h++) {
-		if (!seen)
-			first[h * (a.n + 2) + a.n + 1] = 0;
+	for (size_t h = 0; h < a.n_heads; h++)
 		for (size_t i = 1; i < n_parts(); i++)
 			add(first, first + i * space.each, h);
-	}
 	tell(token, first);
 }
 

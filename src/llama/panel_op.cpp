@@ -7,20 +7,22 @@
 
 namespace
 {
-bool has_type(const ggml_tensor *t)
-{
-	return t->type == GGML_TYPE_Q4_1 || t->type == GGML_TYPE_Q5_0 ||
-	       t->type == GGML_TYPE_Q5_1 || t->type == GGML_TYPE_Q8_0 ||
-	       t->type == GGML_TYPE_F16;
-}
+const struct kind {
+	ggml_type theirs;
+	panel_type ours;
+} kinds[] = {
+	{ GGML_TYPE_Q4_1, PANEL_Q4_1 }, { GGML_TYPE_Q5_0, PANEL_Q5_0 },
+	{ GGML_TYPE_Q5_1, PANEL_Q5_1 }, { GGML_TYPE_Q8_0, PANEL_Q8_0 },
+	{ GGML_TYPE_F16, PANEL_F16 },
+};
 
-panel_type type_of(const ggml_tensor *t)
+/* NULL: it is not packed. */
+const kind *kind_of(const ggml_tensor *t)
 {
-	return t->type == GGML_TYPE_Q4_1   ? PANEL_Q4_1
-	       : t->type == GGML_TYPE_Q5_0 ? PANEL_Q5_0
-	       : t->type == GGML_TYPE_Q5_1 ? PANEL_Q5_1
-	       : t->type == GGML_TYPE_Q8_0 ? PANEL_Q8_0
-					   : PANEL_F16;
+	for (const kind &k : kinds)
+		if (k.theirs == t->type)
+			return &k;
+	return nullptr;
 }
 
 /* ---- one product ---- */
@@ -33,7 +35,7 @@ struct product {
 	const ggml_tensor *weights, *x, *out;
 
 	explicit product(const ggml_tensor *op)
-	    : type(type_of(op->src[0])), n((size_t)op->src[0]->ne[0]),
+	    : type(kind_of(op->src[0])->ours), n((size_t)op->src[0]->ne[0]),
 	      n_panels((size_t)op->src[0]->ne[1] / PANEL_ROWS),
 	      n_tokens((size_t)ggml_nrows(op->src[1])), weights(op->src[0]),
 	      x(op->src[1]), out(op)
@@ -134,11 +136,12 @@ size_t packed;
 void set_tensor(ggml_backend_buffer_t, ggml_tensor *t, const void *data,
 		size_t offset, size_t size)
 {
-	GGML_ASSERT(offset == 0 && size == ggml_nbytes(t) && has_type(t));
+	const kind *k = kind_of(t);
+	GGML_ASSERT(offset == 0 && size == ggml_nbytes(t) && k);
 	size_t each = PANEL_ROWS * t->nb[1];
 	for (size_t at = 0; at < size; at += each)
-		panel_pack(type_of(t), (size_t)t->ne[0],
-			   (const char *)data + at, (char *)t->data + at);
+		panel_pack(k->ours, (size_t)t->ne[0], (const char *)data + at,
+			   (char *)t->data + at);
 	packed += size;
 }
 
@@ -194,9 +197,10 @@ bool panel_op_suits(const ggml_tensor *op)
 	if (!is_ours(op))
 		return false;
 	const ggml_tensor *w = op->src[0], *x = op->src[1];
-	return has_type(w) && panel_suits(panel_way(), type_of(w)) &&
-	       ggml_n_dims(w) == 2 && w->ne[1] % PANEL_ROWS == 0 &&
-	       x->type == GGML_TYPE_F32 && x->nb[0] == sizeof(float) &&
+	const kind *k = kind_of(w);
+	return k && panel_suits(panel_way(), k->ours) && ggml_n_dims(w) == 2 &&
+	       w->ne[1] % PANEL_ROWS == 0 && x->type == GGML_TYPE_F32 &&
+	       x->nb[0] == sizeof(float) &&
 	       (!x->buffer || ggml_backend_buft_is_host(x->buffer->buft));
 }
 
