@@ -47,6 +47,11 @@ int json_parse_bounded(struct str text, size_t max, json_t **out, struct err *e)
 	return json_parse(text, out, e);
 }
 
+struct str json_str(const json_t *j)
+{
+	return (struct str){ json_string_value(j), json_string_length(j) };
+}
+
 static const json_t *member(const json_t *obj, const char *name)
 {
 	const json_t *j = json_object_get(obj, name);
@@ -61,7 +66,7 @@ int json_get_str(const json_t *obj, const char *name, struct str *out,
 		return 0;
 	if (!json_is_string(j))
 		return err_field(e, name, "'%s' must be a string", name);
-	*out = (struct str){ json_string_value(j), json_string_length(j) };
+	*out = json_str(j);
 	return 0;
 }
 

@@ -25,6 +25,9 @@ static inline void json_clean(json_t **j)
 	json_decref(*j);
 }
 
+/* The text of a string, borrowed; without a pointer of anything else. */
+struct str json_str(const json_t *j);
+
 /* A member of an object: 0 with *out set, 0 with *out untouched if it is
  * absent or null, -1 naming the field if its type or range is wrong. Strings
  * are borrowed from the object. */

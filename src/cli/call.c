@@ -165,8 +165,7 @@ static struct str message_of(const json_t *body, struct str text)
 	if (json_is_string(error))
 		words = error;
 	if (json_is_string(words))
-		text = (struct str){ json_string_value(words),
-				     json_string_length(words) };
+		text = json_str(words);
 	while (text.n && strchr("\r\n ", text.p[text.n - 1]))
 		text.n--;
 	return text;

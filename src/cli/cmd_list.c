@@ -24,7 +24,7 @@ static struct str text_of(const json_t *obj, const char *name)
 	const json_t *j = json_object_get(obj, name);
 	if (!json_is_string(j))
 		return (struct str){ "", 0 };
-	return (struct str){ json_string_value(j), json_string_length(j) };
+	return json_str(j);
 }
 
 static void add(struct rows *all, struct str name, json_t *model)

@@ -50,8 +50,7 @@ static struct str name_of(const json_t *j)
 	json_t *it;
 	json_array_foreach(json_object_get(j, "Names"), i, it)
 	{
-		struct str s = { json_string_value(it),
-				 json_string_length(it) };
+		struct str s = json_str(it);
 		if (s.p && s.n && s.p[0] == '/' &&
 		    str_find(str_tail(s, 1), '/') < 0)
 			return str_tail(s, 1);

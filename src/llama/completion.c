@@ -107,10 +107,7 @@ static int read_prompt(struct generate *g, struct generate_prompt *p,
 		       const json_t *j, struct err *e)
 {
 	if (json_is_string(j))
-		return read_text(g, p,
-				 (struct str){ json_string_value(j),
-					       json_string_length(j) },
-				 e);
+		return read_text(g, p, json_str(j), e);
 	if (json_is_array(j))
 		return read_tokens(g, p, j, e);
 	return err_field(e, "prompt",

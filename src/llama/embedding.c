@@ -115,7 +115,7 @@ static void on_end(void *ctx, enum batch_end why, const struct err *e)
 static int read_text(struct embedding *m, struct input *in, const json_t *j,
 		     struct err *e)
 {
-	struct str text = { json_string_value(j), json_string_length(j) };
+	struct str text = json_str(j);
 	if (!text.n)
 		return err_field(e, "input", "'input' must not be empty");
 	return serve_tokenize(m->serve, text, TOKENS_ADD_SPECIAL, "input",

@@ -7,9 +7,7 @@ static json_t *quote(const json_t *arguments)
 	struct err e;
 	auto_json *parsed = NULL;
 	if (!json_is_string(arguments) ||
-	    json_parse((struct str){ json_string_value(arguments),
-				     json_string_length(arguments) },
-		       &parsed, &e) == 0)
+	    json_parse(json_str(arguments), &parsed, &e) == 0)
 		return NULL;
 	auto_free char *text = json_text(arguments);
 	return json_string(text);

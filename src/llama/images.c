@@ -43,12 +43,6 @@ static const json_t *url_of(const json_t *part)
 	return json_is_object(j) ? json_object_get(j, "url") : j;
 }
 
-static struct str text_of(const json_t *string)
-{
-	return (struct str){ json_string_value(string),
-			     json_string_length(string) };
-}
-
 int images_check(const struct serve *s, const json_t *part, const char *where,
 		 struct err *e)
 {
@@ -65,7 +59,7 @@ int images_check(const struct serve *s, const json_t *part, const char *where,
 				 "%s: a part of type 'image_url' must have "
 				 "'image_url': {\"url\": \"data:...\"}",
 				 where);
-	if (picture_check(text_of(url), e)) {
+	if (picture_check(json_str(url), e)) {
 		err_wrap(e, "%s", where);
 		snprintf(e->param, sizeof e->param, "messages");
 		return -1;
@@ -151,7 +145,7 @@ int images_take(struct serve *s, json_t *messages, struct images **out,
 static int read_item(struct projector *p, struct item *item, struct err *e)
 {
 	struct picture pic;
-	if (picture_read(text_of(item->url), &pic, e))
+	if (picture_read(json_str(item->url), &pic, e))
 		return -1;
 	item->digest = pic.digest;
 	int rc = projector_read(p, &pic, &item->tokens, &item->runs, e);

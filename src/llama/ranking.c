@@ -236,7 +236,7 @@ static int read_text(const json_t *j, const char *field, size_t i,
 				 "%s[%zu] must be a string or an object with a "
 				 "string 'text'",
 				 field, i);
-	*out = (struct str){ json_string_value(j), json_string_length(j) };
+	*out = json_str(j);
 	return 0;
 }
 

@@ -13,7 +13,7 @@ void settings_stop_at(struct generate *g, struct str word)
 
 static int read_stop(struct generate *g, const json_t *j, struct err *e)
 {
-	struct str word = { json_string_value(j), json_string_length(j) };
+	struct str word = json_str(j);
 	if (!json_is_string(j))
 		return err_field(e, "stop", "'stop' must hold strings");
 	if (word.n > LIMIT_STOP_BYTES)

@@ -214,7 +214,7 @@ static int read_models(const json_t *list, struct keyfile_key *k, struct err *e)
 		if (!json_is_string(m))
 			return err_set(e, ERR_USAGE,
 				       "'models' must hold names");
-		struct str s = { json_string_value(m), json_string_length(m) };
+		struct str s = json_str(m);
 		if (add_model(&k->models, &n, s, e))
 			return -1;
 	}
