@@ -67,12 +67,9 @@ int drafting_check_sources(const char *value, struct err *e)
 {
 	static const char *const words[] = { "none", "ngram-simple",
 					     "draft-simple" };
-	struct str rest = str_of(value ? value : "");
-	for (bool more = true; more;) {
-		ptrdiff_t comma = str_find(rest, ',');
+	struct str rest = str_of(value ? value : ""), word;
+	while (str_split(&rest, ',', &word)) {
 		size_t i = 0;
-		more = comma >= 0;
-		struct str word = more ? str_head(rest, (size_t)comma) : rest;
 		while (i < ARRAY_LEN(words) && !str_eq(word, words[i]))
 			i++;
 		if (i == ARRAY_LEN(words))
@@ -81,23 +78,7 @@ int drafting_check_sources(const char *value, struct err *e)
 					 "none, ngram-simple and draft-simple, "
 					 "not '%.*s'",
 					 STR_ARG(str_head(word, 100)));
-		if (more)
-			rest = str_tail(rest, (size_t)comma + 1);
 	}
-	return 0;
-}
-
-int drafting_set_p_min(struct drafting *d, const char *value, struct err *e)
-{
-	char *end = NULL;
-	double p = value ? strtod(value, &end) : -1;
-	if (!value || end == value || *end || strpbrk(value, "xX") ||
-	    !(p >= 0 && p <= 1))
-		return err_field(e, FLAGS,
-				 "runtime flag \"--spec-draft-p-min\" takes a "
-				 "number from 0 to 1, not '%.100s'",
-				 value ? value : "");
-	d->p_min = p;
 	return 0;
 }
 

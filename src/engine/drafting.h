@@ -20,13 +20,11 @@ struct drafting {
  * `config`. Pure; -1 is ERR_INVALID. */
 must_use int drafting_read(const json_t *body, struct drafting *out,
 			   json_t *config, struct err *e);
-/* A flag's value: the model; sources of drafts as modeld-llama knows them; a
- * probability. Pure; -1 is ERR_INVALID. */
+/* A flag's value: the model; sources of drafts as modeld-llama knows them.
+ * Pure; -1 is ERR_INVALID. */
 must_use int drafting_set_model(struct drafting *d, const char *value,
 				struct err *e);
 must_use int drafting_check_sources(const char *value, struct err *e);
-must_use int drafting_set_p_min(struct drafting *d, const char *value,
-				struct err *e);
 void drafting_fini(struct drafting *d);
 
 /* Can this model draft, as far as its metadata say? -1 is ERR_INVALID. */

@@ -84,7 +84,7 @@ static int read_number(const struct flag *f, const char *text, double *out,
 		       struct err *e)
 {
 	char *end = NULL;
-	bool is_whole = f->kind != TUNING_DEFAULT || f->most > 10;
+	bool is_whole = f->most > 10;
 	*out = text ? strtod(text, &end) : NAN;
 	/* Hexadecimal is strtod's own idea. */
 	bool is_number = text && end != text && !*end && isfinite(*out) &&
@@ -97,6 +97,15 @@ static int read_number(const struct flag *f, const char *text, double *out,
 			 "not '%.100s'",
 			 f->word, is_whole ? "whole " : "", f->least, f->most,
 			 text ? text : "");
+}
+
+/* From 0, of a flag whose row has no bounds. */
+static int read_up_to(const struct flag *f, const char *text, double most,
+		      double *out, struct err *e)
+{
+	struct flag bounds = *f;
+	bounds.most = most;
+	return read_number(&bounds, text, out, e);
 }
 
 static void set_mode(struct reading *r, enum engine_mode mode)
@@ -124,10 +133,8 @@ static int set_pooling(struct tuning *t, const char *text, struct err *e)
 static int read_context(struct tuning *t, const struct flag *f,
 			const char *text, struct err *e)
 {
-	struct flag bounds = *f;
 	double n;
-	bounds.most = LIMIT_CONTEXT;
-	if (read_number(&bounds, text, &n, e))
+	if (read_up_to(f, text, LIMIT_CONTEXT, &n, e))
 		return -1;
 	if (n > 0)
 		t->context = (int64_t)n;
@@ -162,10 +169,8 @@ static int add_adapter(struct tuning *t, const char *value, bool has_scale,
 static int read_cache(struct tuning *t, const struct flag *f, const char *text,
 		      struct err *e)
 {
-	struct flag bounds = *f;
 	double n;
-	bounds.most = LIMIT_CACHE_MIB;
-	if (read_number(&bounds, text, &n, e))
+	if (read_up_to(f, text, LIMIT_CACHE_MIB, &n, e))
 		return -1;
 	t->has_cache = true;
 	t->cache_mib = (int64_t)n;
@@ -200,7 +205,7 @@ static int set_special(struct reading *r, const struct flag *f,
 	case TUNING_DRAFT_MODEL:
 		return drafting_set_model(&r->t->drafting, value, e);
 	case TUNING_DRAFT_P_MIN:
-		return drafting_set_p_min(&r->t->drafting, value, e);
+		return read_up_to(f, value, 1, &r->t->drafting.p_min, e);
 	case TUNING_SPEC_TYPE:
 		if (drafting_check_sources(value, e))
 			return -1;
@@ -354,10 +359,7 @@ static int add_list(struct reading *r, const json_t *given, struct err *e)
 		if (!json_is_string(j))
 			return err_field(e, "runtime-flags",
 					 "'runtime-flags' must hold strings");
-		if (add_word(r,
-			     (struct str){ json_string_value(j),
-					   json_string_length(j) },
-			     e))
+		if (add_word(r, json_str(j), e))
 			return -1;
 	}
 	return 0;

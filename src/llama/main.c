@@ -167,13 +167,10 @@ static int set_SOURCES(struct options *o, unsigned *to, const char *name,
 	} words[] = { { "none", 0 },
 		      { "ngram-simple", SPEC_NGRAM },
 		      { "draft-simple", SPEC_MODEL } };
-	struct str rest = str_of(value);
+	struct str rest = str_of(value), word;
 	(void)o;
 	*to = 0;
-	for (bool more = true; more;) {
-		ptrdiff_t comma = str_find(rest, ',');
-		more = comma >= 0;
-		struct str word = more ? str_head(rest, (size_t)comma) : rest;
+	while (str_split(&rest, ',', &word)) {
 		size_t i = 0;
 		while (i < ARRAY_LEN(words) && !str_eq(word, words[i].word))
 			i++;
@@ -183,8 +180,6 @@ static int set_SOURCES(struct options *o, unsigned *to, const char *name,
 				       "draft-simple, not '%.*s'",
 				       name, STR_ARG(word));
 		*to |= words[i].source;
-		if (more)
-			rest = str_tail(rest, (size_t)comma + 1);
 	}
 	return 0;
 }
