@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "io/timer.h"
 #include "llama/batch_priv.h"
+#include "llama/decode.h"
 #include "llama/draft.h"
 #include "llama/projector.h"
 #include "llama/sizing.h"
@@ -16,11 +17,6 @@
 #include <errno.h>
 #include <time.h>
 #include <uv.h>
-
-static struct batch_task *task_of(struct list *link)
-{
-	return container_of(link, struct batch_task, link);
-}
 
 static void task_free(struct batch_task *t)
 {
@@ -46,6 +42,12 @@ void batch_add(struct batch *b, llama_token token, size_t pos, llama_seq_id seq,
 bool batch_owner_same(const struct batch_owner *a, const struct batch_owner *b)
 {
 	return strcmp(a->name, b->name) == 0 && lora_same(&a->lora, &b->lora);
+}
+
+void batch_complaint(int rc, struct err *e)
+{
+	weights_complaint(ERR_ENGINE, e);
+	err_wrap(e, "llama_decode gave %d", rc);
 }
 
 static uint64_t cpu_ns(void)
@@ -128,7 +130,7 @@ static void take_inbox(struct batch *b, bool is_idle)
 		pthread_cond_wait(&b->cond, &b->mutex);
 	b->is_woken = false;
 	for (struct list *it; (it = list_pop_front(&b->inbox));) {
-		fair_enter(b, task_of(it));
+		fair_enter(b, batch_task_of(it));
 		list_push_back(&b->queue, it);
 	}
 	pthread_mutex_unlock(&b->mutex);
@@ -307,9 +309,9 @@ const struct batch_facts *batch_facts(const struct batch *b)
 
 /* ---- its beginning and its end ---- */
 
-static bool on_abort(void *ctx)
+bool batch_is_stopping(void *batch)
 {
-	struct batch *b = ctx;
+	struct batch *b = batch;
 	return atomic_load(&b->is_stopping);
 }
 
@@ -341,7 +343,7 @@ static int context_init(struct batch *b, const struct batch_options *o,
 	struct llama_context_params p;
 	if (sizing_choose(o, &size, &p, e))
 		return -1;
-	p.abort_callback = on_abort;
+	p.abort_callback = batch_is_stopping;
 	p.abort_callback_data = b;
 	b->ctx = llama_init_from_model(weights_model(o->weights), p);
 	if (!b->ctx)
@@ -422,7 +424,7 @@ int batch_new(struct uv_loop_s *loop, const struct batch_options *o,
 static void free_all(struct list *l)
 {
 	for (struct list *it; (it = list_pop_front(l));)
-		task_free(task_of(it));
+		task_free(batch_task_of(it));
 }
 
 static void outbox_fini(struct outbox *box)

@@ -14,8 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Points of a prompt where other prompts leave it, see prefix.c. */
-#define BATCH_MARKS 4
+#define BATCH_MARKS 4 /* points where other prompts leave one (prefix.c) */
 
 struct batch_task {
 	/* Set before it starts. */
@@ -112,6 +111,17 @@ struct batch {
 	struct draft *draft; /* NULL: nothing is drafted */
 };
 
+static inline struct batch_task *batch_task_of(struct list *link)
+{
+	return container_of(link, struct batch_task, link);
+}
+
+/* Of measurements, the last one counting so much. */
+static inline double batch_smooth(double was, double now, double weight)
+{
+	return was > 0 ? was + (now - was) * weight : now;
+}
+
 /* ---- batch.c, on the compute thread ---- */
 void batch_tell_token(struct batch_task *t, const struct batch_token *token,
 		      const struct sample_prob *top);
@@ -122,8 +132,11 @@ void batch_tell_end(struct batch_task *t, enum batch_end why);
 void batch_add(struct batch *b, llama_token token, size_t pos, llama_seq_id seq,
 	       bool has_row);
 
-/* Computes the batch; what llama_decode() gives. */
+/* Computes the batch; what llama_decode() gives, and that as an error. */
 int batch_compute(struct batch *b);
+void batch_complaint(int rc, struct err *e);
+/* llama.cpp's abort_callback of contexts that the batch computes with. */
+bool batch_is_stopping(void *batch);
 
 /* ---- for tests: a batch without its thread, whose steps they make, each of
  * them taking what is new; false: there was nothing to do ---- */
@@ -132,18 +145,6 @@ must_use int batch_new_still(struct uv_loop_s *loop,
 			     struct err *e);
 bool batch_step(struct batch *b);
 
-/* ---- decode.c, for sight.c ---- */
-void decode_end(struct batch_task *t, enum batch_end why);
-/* Does it take part in this step? */
-bool decode_has(const struct batch *b, const struct batch_task *t);
-/* Tokens of prompts that a step beside so many answers may take. */
-size_t decode_prompt_room(const struct batch *b, size_t n_answers);
-/* All of its tokens are cells: what does this row of logits give? */
-void decode_sample(struct batch *b, struct batch_task *t, int32_t row);
-void decode_make_room(struct batch *b);
-
 /* ---- one step of work; false: there was nothing to do ---- */
-bool decode_step(struct batch *b);
-/* Pictures: has them encoded, and computes one or a piece of one. */
-bool sight_step(struct batch *b);
+bool sight_step(struct batch *b); /* pictures: encodes, computes a piece */
 bool embed_step(struct batch *b);

@@ -5,6 +5,8 @@
  * the next token, which then is what is missing: prompt and answer are one
  * thing. Each batch takes first the running answers (one token each) and then
  * prompts, as much as keeps the answers' pace; fair.c says whose. */
+#include "llama/decode.h"
+
 #include "llama/batch_priv.h"
 #include "llama/draft.h"
 #include "llama/lora_turn.h"
@@ -21,11 +23,6 @@
 #define PROMPT_STEP_NS 200e6
 #define PROMPT_STEP_LEAST 16
 #define PROMPT_STEP_GOOD 64
-
-static struct batch_task *task_of(struct list *link)
-{
-	return container_of(link, struct batch_task, link);
-}
 
 static void leave_slot(struct batch_task *t)
 {
@@ -50,13 +47,13 @@ void decode_end(struct batch_task *t, enum batch_end why)
 static void drop_cancelled(struct batch *b)
 {
 	list_each (it, &b->active)
-		if (atomic_load(&task_of(it)->cancelled))
-			decode_end(task_of(it), BATCH_STOP);
+		if (atomic_load(&batch_task_of(it)->cancelled))
+			decode_end(batch_task_of(it), BATCH_STOP);
 	list_each (it, &b->queue) {
-		if (!atomic_load(&task_of(it)->cancelled))
+		if (!atomic_load(&batch_task_of(it)->cancelled))
 			continue;
 		list_remove(it);
-		batch_tell_end(task_of(it), BATCH_STOP);
+		batch_tell_end(batch_task_of(it), BATCH_STOP);
 	}
 }
 
@@ -149,7 +146,7 @@ static void put_prompts(struct batch *b, size_t n_answers)
 	/* Each has a slot, so one row at least is left for who has none. */
 	size_t rows = (size_t)b->max_rows - n_answers;
 	list_each (it, &b->active) {
-		struct batch_task *t = task_of(it);
+		struct batch_task *t = batch_task_of(it);
 		size_t text = runs_text(&t->ask.runs, t->slot->cells.n);
 		if (!decode_has(b, t) || missing(t) < 2 || !text)
 			continue;
@@ -172,8 +169,9 @@ static void plan(struct batch *b)
 		b->slots[i].row = -1;
 	}
 	list_each (it, &b->active)
-		if (decode_has(b, task_of(it)) && missing(task_of(it)) == 1)
-			put(b, task_of(it), 1);
+		if (decode_has(b, batch_task_of(it)) &&
+		    missing(batch_task_of(it)) == 1)
+			put(b, batch_task_of(it), 1);
 	put_prompts(b, (size_t)b->batch.n_tokens);
 	draft_put(b);
 }
@@ -278,7 +276,7 @@ static void answer(struct batch *b, struct batch_task *t, int32_t row)
 static void harvest(struct batch *b)
 {
 	list_each (it, &b->active) {
-		struct batch_task *t = task_of(it);
+		struct batch_task *t = batch_task_of(it);
 		struct slot *s = t->slot;
 		size_t from = s->cells.n;
 		int32_t row = s->row;
@@ -305,7 +303,7 @@ void decode_make_room(struct batch *b)
 {
 	if (prefix_evict(b))
 		return;
-	struct batch_task *t = task_of(b->active.prev);
+	struct batch_task *t = batch_task_of(b->active.prev);
 	struct slot *s = t->slot;
 	bool is_alone = b->active.next == b->active.prev;
 	if (is_alone) {
@@ -319,20 +317,21 @@ void decode_make_room(struct batch *b)
 	b->is_full = true;
 }
 
+void decode_fail(struct batch_task *t, const struct err *e)
+{
+	struct slot *s = t->slot;
+	t->err = *e;
+	decode_end(t, BATCH_FAILED);
+	prefix_clear(t->batch, s);
+}
+
 static void fail_all(struct batch *b, int rc)
 {
 	struct err e;
-	weights_complaint(ERR_ENGINE, &e);
-	err_wrap(&e, "llama_decode gave %d", rc);
-	list_each (it, &b->active) {
-		struct batch_task *t = task_of(it);
-		struct slot *s = t->slot;
-		if (!s->n_new)
-			continue;
-		t->err = e;
-		decode_end(t, BATCH_FAILED);
-		prefix_clear(b, s);
-	}
+	batch_complaint(rc, &e);
+	list_each (it, &b->active)
+		if (batch_task_of(it)->slot->n_new)
+			decode_fail(batch_task_of(it), &e);
 }
 
 static void measure(struct batch *b, uint64_t ns, size_t n_answers)
@@ -341,8 +340,7 @@ static void measure(struct batch *b, uint64_t ns, size_t n_answers)
 	if (n < PROMPT_STEP_LEAST)
 		return;
 	double each = (double)ns / (double)n;
-	b->prompt_ns =
-		b->prompt_ns > 0 ? b->prompt_ns * 0.7 + each * 0.3 : each;
+	b->prompt_ns = batch_smooth(b->prompt_ns, each, 0.3);
 }
 
 bool decode_step(struct batch *b)

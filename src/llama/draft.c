@@ -21,6 +21,7 @@
 #define READ_FIRST 16
 /* How much a new measurement counts. */
 #define NEW 0.2
+
 struct draft_slot {
 	struct gain_task gain;
 	enum gain_source from;
@@ -53,11 +54,6 @@ struct draft {
 static struct draft_slot *of(const struct batch *b, const struct slot *s)
 {
 	return &b->draft->slots[s->seq];
-}
-
-static double smooth(double was, double now)
-{
-	return was > 0 ? was + (now - was) * NEW : now;
 }
 
 /* A time in steps of one token; 0 as long as that is not known. */
@@ -164,7 +160,7 @@ static bool read_on(struct batch *b, struct draft_slot *ds,
 	}
 	llama_synchronize(d->ctx);
 	double ns = (double)(timer_now_ns() - start);
-	d->read_ns = smooth(d->read_ns, ns / (double)n);
+	d->read_ns = batch_smooth(d->read_ns, ns / (double)n, NEW);
 	gain_pay_reading(&d->gain, &ds->gain, units(d, ns));
 	for (size_t i = 0; i < n; i++)
 		tokens_push(&ds->read, t->ask.tokens.p[known + i]);
@@ -224,7 +220,7 @@ static void ask_all(struct batch *b, struct draft_source_ask *asks, size_t n)
 	double ns = (double)(timer_now_ns() - start);
 	for (size_t i = 0; i < n; i++)
 		made += MAX(asks[i].n_out, (size_t)1);
-	d->draft_ns = smooth(d->draft_ns, ns / (double)made);
+	d->draft_ns = batch_smooth(d->draft_ns, ns / (double)made, NEW);
 	for (size_t i = 0; i < n; i++)
 		take_draft(b, &asks[i],
 			   units(d, ns) *
@@ -256,11 +252,6 @@ static void put(struct batch *b, struct batch_task *t)
 	b->draft->n_drafted += ds->n;
 }
 
-static struct batch_task *task_of(struct list *link)
-{
-	return container_of(link, struct batch_task, link);
-}
-
 /* After some pictures positions are no longer the tokens' numbers. */
 static bool is_moved(const struct batch_task *t)
 {
@@ -274,7 +265,7 @@ static void draft_all(struct batch *b, size_t room)
 	struct draft *d = b->draft;
 	size_t n_asks = 0, n_batch = d->n_tasks, share = room / d->n_tasks;
 	list_each (it, &b->active) {
-		struct batch_task *t = task_of(it);
+		struct batch_task *t = batch_task_of(it);
 		struct draft_slot *ds = of(b, t->slot);
 		if (t->slot->n_new != 1 || !t->times.n_made || is_moved(t))
 			continue;
@@ -291,8 +282,8 @@ static void draft_all(struct batch *b, size_t room)
 	}
 	ask_all(b, asks, n_asks);
 	list_each (it, &b->active)
-		if (task_of(it)->slot->n_new == 1)
-			put(b, task_of(it));
+		if (batch_task_of(it)->slot->n_new == 1)
+			put(b, batch_task_of(it));
 }
 
 void draft_put(struct batch *b)
@@ -367,7 +358,7 @@ bool draft_had_no_room(struct batch *b)
 		return false;
 	b->draft->pause = NO_ROOM_STEPS;
 	list_each (it, &b->active) {
-		struct batch_task *t = task_of(it);
+		struct batch_task *t = batch_task_of(it);
 		t->times.n_drafted -= of(b, t->slot)->n;
 	}
 	return true;
@@ -408,12 +399,6 @@ void draft_enter(struct batch *b, const struct slot *s)
 
 /* ---- beginning and end ---- */
 
-static bool on_abort(void *ctx)
-{
-	struct batch *b = ctx;
-	return atomic_load(&b->is_stopping);
-}
-
 static int check_model(const struct weights *w, struct err *e)
 {
 	const struct llama_model *m = weights_model(w);
@@ -442,7 +427,7 @@ static int open_model(struct batch *b, struct draft *d, struct err *e)
 	p.n_threads = p.n_threads_batch = b->facts.threads;
 	p.kv_unified = true;
 	p.no_perf = true;
-	p.abort_callback = on_abort;
+	p.abort_callback = batch_is_stopping;
 	p.abort_callback_data = b;
 	d->ctx = llama_init_from_model(m, p);
 	if (!d->ctx)

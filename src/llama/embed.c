@@ -5,18 +5,13 @@
 
 #include "io/timer.h"
 
-static struct batch_task *task_of(struct list *link)
-{
-	return container_of(link, struct batch_task, link);
-}
-
 static void drop_cancelled(struct batch *b)
 {
 	list_each (it, &b->queue) {
-		if (!atomic_load(&task_of(it)->cancelled))
+		if (!atomic_load(&batch_task_of(it)->cancelled))
 			continue;
 		list_remove(it);
-		batch_tell_end(task_of(it), BATCH_STOP);
+		batch_tell_end(batch_task_of(it), BATCH_STOP);
 	}
 }
 
@@ -28,7 +23,7 @@ static int plan(struct batch *b)
 	int n = 0;
 	b->batch.n_tokens = 0;
 	list_each (it, &b->queue) {
-		struct batch_task *t = task_of(it);
+		struct batch_task *t = batch_task_of(it);
 		if (n == 0)
 			b->turn.lora = t->ask.owner.lora;
 		if (!lora_same(&t->ask.owner.lora, &b->turn.lora))
@@ -54,8 +49,7 @@ static void finish(struct batch *b, struct batch_task *t, int seq, int rc)
 	list_remove(&t->link);
 	t->times.prompt_done_ns = t->times.last_ns = timer_now_ns();
 	if (!v) {
-		weights_complaint(ERR_ENGINE, &t->err);
-		err_wrap(&t->err, "llama_decode gave %d", rc);
+		batch_complaint(rc, &t->err);
 		batch_tell_end(t, BATCH_FAILED);
 		return;
 	}
@@ -77,6 +71,6 @@ bool embed_step(struct batch *b)
 	int rc = batch_compute(b);
 	atomic_store(&b->n_running, 0);
 	list_each (it, &b->active)
-		finish(b, task_of(it), seq++, rc);
+		finish(b, batch_task_of(it), seq++, rc);
 	return true;
 }

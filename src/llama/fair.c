@@ -78,15 +78,14 @@ static bool is_before(struct batch *b, const struct batch_task *x,
 void fair_rewind(struct batch *b)
 {
 	list_each (it, &b->queue)
-		container_of(it, struct batch_task, link)->is_passed = false;
+		batch_task_of(it)->is_passed = false;
 }
 
 struct batch_task *fair_next(struct batch *b)
 {
 	struct batch_task *best = NULL;
 	list_each (it, &b->queue) {
-		struct batch_task *t =
-			container_of(it, struct batch_task, link);
+		struct batch_task *t = batch_task_of(it);
 		if (!t->is_passed && (!best || is_before(b, t, best)))
 			best = t;
 	}

@@ -25,8 +25,7 @@ void lora_turn_choose(struct batch *b)
 	if (!b->lora || !lora_count(b->lora))
 		return;
 	list_each (it, &b->active) {
-		const struct batch_task *t =
-			container_of(it, struct batch_task, link);
+		const struct batch_task *t = batch_task_of(it);
 		if (atomic_load(&t->paused))
 			continue;
 		has_more |= lora_turn_has(b, t);
@@ -41,8 +40,7 @@ void lora_turn_choose(struct batch *b)
 	/* All of them, also those that find no room in a step: whoever has the
 	 * most work would else have every turn. */
 	list_each (it, &b->active) {
-		struct batch_task *t =
-			container_of(it, struct batch_task, link);
+		struct batch_task *t = batch_task_of(it);
 		if (lora_turn_has(b, t))
 			t->slot->turn = b->turn.number;
 	}

@@ -5,6 +5,7 @@
  * tokens, in pieces that keep the pace of the answers, beside the step's batch
  * of tokens since llama.cpp takes no batch of both. */
 #include "llama/batch_priv.h"
+#include "llama/decode.h"
 #include "llama/lora.h"
 #include "llama/prefix.h"
 #include "llama/image.h"
@@ -22,25 +23,12 @@ struct piece {
 	size_t first, n;	 /* of its tokens */
 };
 
-static struct batch_task *task_of(struct list *link)
-{
-	return container_of(link, struct batch_task, link);
-}
-
-static void fail(struct batch_task *t, struct batch *b, const struct err *e)
-{
-	struct slot *s = t->slot;
-	t->err = *e;
-	decode_end(t, BATCH_FAILED);
-	prefix_clear(b, s);
-}
-
 /* Also has the others encoded, since that takes longest. */
 static bool find(struct batch *b, struct piece *out)
 {
 	out->task = NULL;
 	list_each (it, &b->active) {
-		struct batch_task *t = task_of(it);
+		struct batch_task *t = batch_task_of(it);
 		const struct run *r = runs_find(&t->ask.runs, t->slot->cells.n);
 		const float *made;
 		struct err e;
@@ -52,7 +40,7 @@ static bool find(struct batch *b, struct piece *out)
 		case IMAGE_FAILED:
 			weights_complaint(ERR_ENGINE, &e);
 			err_wrap(&e, "a picture");
-			fail(t, b, &e);
+			decode_fail(t, &e);
 			break;
 		case IMAGE_READY:
 			if (!out->task)
@@ -67,7 +55,7 @@ static size_t count_answers(const struct batch *b)
 {
 	size_t n = 0;
 	list_each (it, &((struct batch *)b)->active) {
-		const struct batch_task *t = task_of(it);
+		const struct batch_task *t = batch_task_of(it);
 		n += decode_has(b, t) &&
 		     t->ask.tokens.n == t->slot->cells.n + 1;
 	}
@@ -153,9 +141,8 @@ bool sight_step(struct batch *b)
 		decode_make_room(b);
 	} else if (rc) {
 		struct err e;
-		weights_complaint(ERR_ENGINE, &e);
-		err_wrap(&e, "llama_decode gave %d", rc);
-		fail(p.task, b, &e);
+		batch_complaint(rc, &e);
+		decode_fail(p.task, &e);
 	} else {
 		harvest(b, &p);
 	}

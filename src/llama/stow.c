@@ -30,7 +30,7 @@ static void measure(struct batch *b, uint64_t began_ns, size_t bytes)
 	if (bytes < MEASURE_LEAST_BYTES)
 		return;
 	each = MIN(each, COPY_MOST_NS_PER_BYTE);
-	b->copy_ns = b->copy_ns > 0 ? b->copy_ns * 0.7 + each * 0.3 : each;
+	b->copy_ns = batch_smooth(b->copy_ns, each, 0.3);
 }
 
 bool stow_is_worth(const struct batch *b, const struct keep_state *k,
