@@ -22,6 +22,7 @@ import time
 import gguf
 import numpy as np
 
+from gguf_fixtures import FIRST_LETTER, LETTERS, VOCABULARY, WORDS, add_vocabulary
 from llama_fixtures import Llama, finish_gguf
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
@@ -30,9 +31,7 @@ OWNERS = ("", "uid:1000", "key:x")
 
 # ---- the model ----
 
-LETTERS = [chr(c) for c in range(33, 127)]
 SPOKEN = string.ascii_letters + string.digits
-FIRST_LETTER = 3 + 256
 TEMPLATE = ("{% for m in messages %}{{ '[' + m.role + ']' + m.content }}{% endfor %}"
             "{% if add_generation_prompt %}[assistant]{% endif %}")
 HEADS, HEAD, FEED, LAYERS = 2, 18, 100, 3
@@ -46,7 +45,6 @@ def make_exact(path, seed=7):
     its ways for many tokens at once, which round otherwise, and heads that look at one token
     alone sum one term, whatever the order of the cells. A letter is a token."""
     rng = np.random.default_rng(seed)
-    words = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)] + LETTERS
     out = gguf.GGUFWriter(path, "llama")
     out.add_name("exact")
     out.add_context_length(4096)
@@ -56,12 +54,7 @@ def make_exact(path, seed=7):
     out.add_head_count(HEADS)
     out.add_rope_dimension_count(HEAD)
     out.add_layer_norm_rms_eps(1e-5)
-    out.add_tokenizer_model("llama")
-    out.add_token_list(words)
-    out.add_token_scores([-float(i) for i in range(len(words))])
-    out.add_token_types([2, 3, 3] + [6] * 256 + [1] * len(LETTERS))
-    out.add_bos_token_id(1)
-    out.add_eos_token_id(2)
+    add_vocabulary(out)
     out.add_add_space_prefix(False)
     out.add_chat_template(TEMPLATE)
 
@@ -70,12 +63,12 @@ def make_exact(path, seed=7):
 
     def norm(name):
         out.add_tensor(name, rng.uniform(0.9, 1.1, WIDTH).astype(np.float32))
-    tensor("token_embd.weight", len(words), WIDTH)
+    tensor("token_embd.weight", WORDS, WIDTH)
     norm("output_norm.weight")
     # It says letters and figures, and now and then that it has ended.
-    rows = rng.uniform(-0.25, 0.25, (len(words), WIDTH)).astype(np.float32)
-    for i in range(len(words)):
-        if i != 2 and (i < FIRST_LETTER or words[i] not in SPOKEN):
+    rows = rng.uniform(-0.25, 0.25, (WORDS, WIDTH)).astype(np.float32)
+    for i in range(WORDS):
+        if i != 2 and (i < FIRST_LETTER or VOCABULARY[i] not in SPOKEN):
             rows[i] = 0
     out.add_tensor("output.weight", rows)
     for i in range(LAYERS):

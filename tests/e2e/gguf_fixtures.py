@@ -41,13 +41,26 @@ def file(pairs, tensors, data=b"", *, magic=b"GGUF", version=3, n_tensors=None, 
 
 WIDTH, FEED = 64, 128
 LETTERS = [chr(c) for c in range(33, 127)]
-WORDS = 3 + 256 + len(LETTERS)
+VOCABULARY = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)] + LETTERS
+TOKEN_TYPES = [2, 3, 3] + [6] * 256 + [1] * len(LETTERS)
+FIRST_LETTER = 3 + 256
+WORDS = len(VOCABULARY)
+
+
+def add_vocabulary(out, marks=()):
+    """Gives it to a gguf.GGUFWriter's model. A letter is a token; `marks` are some of control
+    behind the letters."""
+    out.add_tokenizer_model("llama")
+    out.add_token_list(VOCABULARY + list(marks))
+    out.add_token_scores([-float(i) for i in range(WORDS + len(marks))])
+    out.add_token_types(TOKEN_TYPES + [3] * len(marks))
+    out.add_bos_token_id(1)
+    out.add_eos_token_id(2)
 
 
 def tiny(changes=None, *, extra=(), drop=(), rename=None):
     """A whole llama model of two layers that says nothing sensible. `changes` are
     {key: (kind, value)}; the model is as large as WIDTH and so on say, whatever they claim."""
-    words = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)] + LETTERS
     pairs = {
         "general.architecture": (STRING, "llama"), "general.name": (STRING, "tiny"),
         "llama.context_length": (U32, 256), "llama.embedding_length": (U32, WIDTH),
@@ -56,9 +69,9 @@ def tiny(changes=None, *, extra=(), drop=(), rename=None):
         "llama.rope.dimension_count": (U32, WIDTH // 4),
         "llama.attention.layer_norm_rms_epsilon": (F32, 1e-5),
         "tokenizer.ggml.model": (STRING, "llama"),
-        "tokenizer.ggml.tokens": (ARRAY, (STRING, words)),
+        "tokenizer.ggml.tokens": (ARRAY, (STRING, VOCABULARY)),
         "tokenizer.ggml.scores": (ARRAY, (F32, [-float(i) for i in range(WORDS)])),
-        "tokenizer.ggml.token_type": (ARRAY, (I32, [2, 3, 3] + [6] * 256 + [1] * len(LETTERS))),
+        "tokenizer.ggml.token_type": (ARRAY, (I32, TOKEN_TYPES)),
         "tokenizer.ggml.bos_token_id": (U32, 1), "tokenizer.ggml.eos_token_id": (U32, 2),
         "tokenizer.chat_template": (STRING, "{% for m in messages %}{{ m.content }}{% endfor %}"),
     }

@@ -7,8 +7,8 @@ import zlib
 import gguf
 import numpy as np
 import pytest
-from gguf_fixtures import LETTERS
-from llama_fixtures import TEXT_GGUF, launch
+from gguf_fixtures import WORDS, add_vocabulary
+from llama_fixtures import TEXT_GGUF, finish_gguf, launch
 
 VIEW, PATCH = 32, 8  # a picture as the encoder sees it, and a part of it
 
@@ -101,7 +101,7 @@ def make_llava(path, projected, word=None, seed=1):
     else:
         out.add_tensor("mm.2.weight", np.zeros((projected, projected), np.float32))
         out.add_tensor("mm.2.bias", word.astype(np.float32))
-    finish(out)
+    finish_gguf(out)
 
 
 def make_qwen2vl(path, projected, seed=1):
@@ -116,7 +116,7 @@ def make_qwen2vl(path, projected, seed=1):
     add("mm.0.bias", 4 * width)
     add("mm.2.weight", projected, 4 * width)
     add("mm.2.bias", projected)
-    finish(out)
+    finish_gguf(out)
 
 
 def make_gemma3(path, projected, seed=1):
@@ -130,14 +130,7 @@ def make_gemma3(path, projected, seed=1):
     add("v.post_ln.bias", width)
     add("mm.input_projection.weight", width, projected)
     add("mm.soft_emb_norm.weight", width, is_norm=True)
-    finish(out)
-
-
-def finish(out):
-    out.write_header_to_file()
-    out.write_kv_data_to_file()
-    out.write_tensors_to_file()
-    out.close()
+    finish_gguf(out)
 
 
 # ---- small models of text for them ----
@@ -152,8 +145,6 @@ def make_text(path, arch, context=2048, seed=2):
     """A model of two layers that says nothing sensible."""
     random, head = np.random.default_rng(seed), WIDTH // HEADS
     out = gguf.GGUFWriter(path, arch)
-    words = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)] + LETTERS + MARKS[arch]
-    kinds = [2, 3, 3] + [6] * 256 + [1] * len(LETTERS) + [3] * len(MARKS[arch])
     out.add_context_length(context)
     out.add_embedding_length(WIDTH)
     out.add_block_count(2)
@@ -161,12 +152,7 @@ def make_text(path, arch, context=2048, seed=2):
     out.add_head_count(HEADS)
     out.add_head_count_kv(HEADS)
     out.add_layer_norm_rms_eps(1e-5)
-    out.add_tokenizer_model("llama")
-    out.add_token_list(words)
-    out.add_token_scores([-float(i) for i in range(len(words))])
-    out.add_token_types(kinds)
-    out.add_bos_token_id(1)
-    out.add_eos_token_id(2)
+    add_vocabulary(out, MARKS[arch])
     out.add_chat_template(TEMPLATE)
 
     def add(name, *shape, is_norm=False):
@@ -179,7 +165,7 @@ def make_text(path, arch, context=2048, seed=2):
         out.add_key_length(head)
         out.add_value_length(head)
         out.add_sliding_window(64)
-    add("token_embd.weight", len(words), WIDTH)
+    add("token_embd.weight", WORDS + len(MARKS[arch]), WIDTH)
     add("output_norm.weight", WIDTH, is_norm=True)
     for i in range(2):
         b = f"blk.{i}."
@@ -197,7 +183,7 @@ def make_text(path, arch, context=2048, seed=2):
         add(b + "ffn_gate.weight", FEED, WIDTH)
         add(b + "ffn_up.weight", FEED, WIDTH)
         add(b + "ffn_down.weight", WIDTH, FEED)
-    finish(out)
+    finish_gguf(out)
 
 
 # ---- what tests ask ----

@@ -6,13 +6,13 @@ import gguf
 import numpy as np
 import pytest
 
+from gguf_fixtures import FIRST_LETTER, WORDS, add_vocabulary
+from llama_fixtures import finish_gguf
+
 KINDS = ("plain", "window", "recurrent", "hybrid")
 WIDTH, FEED, LAYERS, HEADS, KV_HEADS, HEAD = 64, 128, 4, 4, 2, 16
 WINDOW = 32
 CONTEXT = 8192
-LETTERS = [chr(c) for c in range(33, 127)]
-WORDS = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)] + LETTERS
-FIRST = len(WORDS) - len(LETTERS)
 
 
 class Maker:
@@ -30,26 +30,17 @@ class Maker:
 
     def words(self):
         out = self.out
-        out.add_tokenizer_model("llama")
-        out.add_token_list(WORDS)
-        out.add_token_scores([-float(i) for i in range(len(WORDS))])
-        out.add_token_types([2, 3, 3] + [6] * 256 + [1] * len(LETTERS))
-        out.add_bos_token_id(1)
-        out.add_eos_token_id(2)
+        add_vocabulary(out)
         out.add_add_bos_token(True)
         out.add_add_space_prefix(False)
         out.add_chat_template("{% for m in messages %}{{ m.content }}{% endfor %}")
-        self.matrix("token_embd", len(WORDS), WIDTH, scale=8)
-        x = self.random.normal(0, 6 / np.sqrt(WIDTH), (len(WORDS), WIDTH)).astype(np.float32)
-        x[:FIRST] = 0
+        self.matrix("token_embd", WORDS, WIDTH, scale=8)
+        x = self.random.normal(0, 6 / np.sqrt(WIDTH), (WORDS, WIDTH)).astype(np.float32)
+        x[:FIRST_LETTER] = 0
         out.add_tensor("output.weight", x)
 
     def finish(self):
-        out = self.out
-        out.write_header_to_file()
-        out.write_kv_data_to_file()
-        out.write_tensors_to_file()
-        out.close()
+        finish_gguf(self.out)
 
 
 def attention(m, b):
