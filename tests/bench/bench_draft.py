@@ -1,6 +1,7 @@
 """Speculation: what the default (drafts looked up in the text, only where that pays) and a draft
-model cost on text that hardly repeats itself, and what they bring on text that does. Each number is
-the pace of one stream; all cases take turns, so that a noisy minute hits all. `accepted` is of all
+model cost on text that hardly repeats itself (a small model at temperature 1; at temperature 0 it soon
+does), and what they bring on text that does. Each number is the pace of one stream; all cases take
+turns, each one first as often as the others, so that a noisy minute hits all. `accepted` is of all
 tokens drafted in all rounds."""
 
 import contextlib
@@ -31,10 +32,14 @@ def telling(key):
     return f"A story about {words(key, 20)}.\n\n"
 
 
-def complete(port, prompt):
+TEXTS = [("a story at temperature 1", telling, 1), ("a story at temperature 0", telling, 0),
+         ("a text once more", copying, 0)]
+
+
+def complete(port, prompt, temperature=0):
     c, r = post(port, "/v1/completions", {
-        "model": "m", "prompt": prompt, "max_tokens": TOKENS, "temperature": 0,
-        "ignore_eos": True})
+        "model": "m", "prompt": prompt, "max_tokens": TOKENS, "temperature": temperature,
+        "seed": 1, "ignore_eos": True})
     t = json.loads(r.read())["timings"]
     c.close()
     return t["predicted_per_second"], t.get("draft_n", 0), t.get("draft_n_accepted", 0)
@@ -52,14 +57,16 @@ def main():
             wait_healthy(port)
             complete(port, telling(name))  # nobody's first answer is measured
         for turn in range(ROUNDS):
-            for text in telling, copying:
-                for name, port in ports.items():
-                    seen.setdefault((text, name), []).append(complete(port, text(turn)))
+            for title, text, temperature in TEXTS:
+                names = list(ports)
+                for name in names[turn % len(names):] + names[:turn % len(names)]:
+                    seen.setdefault((title, name), []).append(
+                        complete(ports[name], text(turn), temperature))
     rows = []
-    for text, title in (telling, "a story"), (copying, "a text once more"):
-        base = [row[0] for row in seen[text, "no drafts"]]
+    for title, *_ in TEXTS:
+        base = [row[0] for row in seen[title, "no drafts"]]
         for name in CASES:
-            got = seen[text, name]
+            got = seen[title, name]
             ratio = statistics.median(row[0] / b for row, b in zip(got, base))
             drafted, accepted = (sum(row[i] for row in got) for i in (1, 2))
             rows.append([title, name, f"{statistics.median(row[0] for row in got):.1f}",
