@@ -3,8 +3,8 @@
 #include "llama/attend.h"
 #include "llama/panel.h"
 
+#include <cstring>
 #include <dlfcn.h>
-#include <sys/mman.h>
 
 struct cpu_own_ggml cpu_own_ggml;
 
@@ -34,23 +34,6 @@ class own : public ggml::cpu::extra_buffer_type
 	}
 };
 
-/* Large pages are both touched and translated sooner: a cache of 94 MB is ready
- * in 10 ms and not in 150, and a token of one stream takes a sixth less. */
-ggml_backend_buffer_t (*small_pages)(ggml_backend_buffer_type_t, size_t);
-
-ggml_backend_buffer_t large_pages(ggml_backend_buffer_type_t type, size_t size)
-{
-	const uintptr_t page = 4096;
-	ggml_backend_buffer_t b = small_pages(type, size);
-	if (b && size >= 2 * page) {
-		auto base = (uintptr_t)ggml_backend_buffer_get_base(b);
-		uintptr_t from = (base + page - 1) / page * page;
-		madvise((void *)from, (base + size - from) / page * page,
-			MADV_HUGEPAGE);
-	}
-	return b;
-}
-
 /* The library of the CPU backend. */
 void *backend_library()
 {
@@ -73,11 +56,9 @@ template <class T> bool find(void *lib, const char *name, T *&out)
 bool cpu_own_register(void)
 {
 	static own the_own;
-	ggml_backend_buffer_type_t memory = ggml_backend_cpu_buffer_type();
-	small_pages = memory->iface.alloc_buffer;
-	memory->iface.alloc_buffer = large_pages;
 	std::vector<ggml_backend_buffer_type_t> &(*types)();
 	struct cpu_own_ggml *g = &cpu_own_ggml;
+	cpu_memory_register();
 	void *lib = panel_way() != PANEL_NONE ? backend_library() : nullptr;
 	if (!lib ||
 	    !find(lib, "_Z39ggml_backend_cpu_get_extra_buffer_typesv", types) ||
@@ -87,6 +68,12 @@ bool cpu_own_register(void)
 		return false;
 	panel_op_buffers()->context =
 		static_cast<ggml::cpu::extra_buffer_type *>(&the_own);
-	types().push_back(panel_op_buffers());
+	/* Before ggml's own packed forms, after those of special hardware. */
+	auto place = types().begin();
+	while (place != types().end() &&
+	       std::strcmp(ggml_backend_buft_name(*place), "CPU_REPACK") != 0)
+		++place;
+	types().insert(place, panel_op_buffers());
+	cpu_memory_watch(types());
 	return true;
 }

@@ -1,7 +1,7 @@
 /* panel.h - products of quantized weights and the activations of many tokens.
  *
- * On x86 ggml multiplies weights of the types named here one row by one token
- * at a time: eight tokens cost eight times what one does. Here 16 rows of
+ * On x86 ggml multiplies weights of most of the types named here one row by one
+ * token at a time: eight tokens cost eight times what one does. Here 16 rows of
  * weights lie side by side, a panel, and what is unpacked of it is used for up
  * to eight tokens. A panel takes as many bytes as its rows did.
  *
@@ -18,16 +18,22 @@ extern "C" {
 
 enum {
 	PANEL_ROWS = 16,
-	PANEL_BLOCK = 32, /* neighbours that share a scale */
+	PANEL_BLOCK = 32, /* neighbours that share a scale, mostly */
 };
 
-/* ggml's types. A weight is d * q + m, where q has 4, 5 or 8 bits and begins at
- * 0; the 16-bit floats d and m are of a block. */
+/* ggml's types. A weight is d * q + m, where q has 4, 5, 6 or 8 bits and begins
+ * at 0; the 16-bit floats d and m are of a block. With _K there is one d and one
+ * m for 256 neighbours, times small whole numbers for each block of 32 (Q6_K: of
+ * 16). */
 enum panel_type {
+	PANEL_Q4_0, /* m is -8 d */
 	PANEL_Q4_1,
-	PANEL_Q5_0, /* m is -16 d */
+	PANEL_Q5_0, /* -16 d */
 	PANEL_Q5_1,
-	PANEL_Q8_0, /* m is -128 d */
+	PANEL_Q8_0, /* -128 d */
+	PANEL_Q4_K,
+	PANEL_Q5_K,
+	PANEL_Q6_K, /* -32 d */
 	PANEL_F16,  /* just 16-bit floats */
 };
 
@@ -43,11 +49,11 @@ enum panel_way panel_way(void);
  * which does them no slower. */
 bool panel_suits(enum panel_way way, enum panel_type type);
 
-/* Bytes of 32 weights of one row. */
-size_t panel_block_bytes(enum panel_type type);
+/* Of a panel of n columns, which are a multiple of 32, and with _K of 256. */
+size_t panel_bytes(enum panel_type type, size_t n);
 
-/* Packs 16 rows of n weights (a multiple of 32) that lie one behind the other
- * as ggml stores them, into as many bytes. */
+/* Packs 16 rows of n weights that lie one behind the other as ggml stores them,
+ * into as many bytes. */
 void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel);
 
 /* What n activations take as they are multiplied with weights of this type, in
@@ -59,11 +65,11 @@ size_t panel_token_bytes(enum panel_type type, size_t n);
 void panel_quantize(enum panel_type type, const float *x, size_t n,
 		    size_t first, size_t end, void *token);
 
-/* Multiplies a panel of n columns with tokens that lie one behind the other:
- * 16 numbers to out[i * stride] for token i. */
+/* Multiplies panels of n columns with tokens, both one behind the other: of each
+ * panel 16 numbers, from out[i * stride] on for token i. */
 void panel_multiply(enum panel_way way, enum panel_type type, size_t n,
-		    const void *panel, const void *tokens, size_t n_tokens,
-		    float *out, size_t stride);
+		    const void *panels, size_t n_panels, const void *tokens,
+		    size_t n_tokens, float *out, size_t stride);
 
 #ifdef __cplusplus
 }

@@ -20,50 +20,77 @@ void panel_half_pack(size_t n, const void *rows, void *panel)
 
 #define AVX512 __attribute__((target("avx512f,f16c")))
 
-/* `n_tokens` is a constant wherever this is expanded; twelve sums are what it
- * takes to wait for none of them. */
-AVX512 INLINE void tile(size_t n, const uint16_t *panel, const float *tokens,
-			size_t n_tokens, float *out, size_t stride)
+/* 12 tokens and two panels are 24 sums, which leaves room for the weights and
+ * is more than takes to wait for none of them; each number that is read is used
+ * twice or more. `n_tokens` and `n_panels` are constants wherever this is
+ * expanded. */
+AVX512 INLINE void tile(size_t n, const uint16_t *panels, size_t n_panels,
+			const float *tokens, size_t n_tokens, float *out,
+			size_t stride)
 {
-	__m512 sum[12];
-	UNROLL for (size_t i = 0; i < n_tokens; i++)
-	{
-		sum[i] = _mm512_setzero_ps();
-	}
-	for (size_t k = 0; k < n; k++) {
-		__m512 w = _mm512_cvtph_ps(_mm256_loadu_si256(
-			(const void *)(panel + PANEL_ROWS * k)));
+	__m512 sum[2][12], w[2];
+	for (size_t j = 0; j < n_panels; j++)
 		UNROLL for (size_t i = 0; i < n_tokens; i++)
 		{
-			sum[i] = _mm512_fmadd_ps(
-				w, _mm512_set1_ps(tokens[i * n + k]), sum[i]);
+			sum[j][i] = _mm512_setzero_ps();
+		}
+	for (size_t k = 0; k < n; k++) {
+		for (size_t j = 0; j < n_panels; j++)
+			w[j] = _mm512_cvtph_ps(_mm256_loadu_si256(
+				(const void *)(panels + PANEL_ROWS * (n * j +
+								      k))));
+		UNROLL for (size_t i = 0; i < n_tokens; i++)
+		{
+			__m512 x = _mm512_set1_ps(tokens[i * n + k]);
+			for (size_t j = 0; j < n_panels; j++)
+				sum[j][i] = _mm512_fmadd_ps(w[j], x, sum[j][i]);
 		}
 	}
-	UNROLL for (size_t i = 0; i < n_tokens; i++)
-	{
-		_mm512_storeu_ps(out + i * stride, sum[i]);
-	}
+	for (size_t j = 0; j < n_panels; j++)
+		UNROLL for (size_t i = 0; i < n_tokens; i++)
+		{
+			_mm512_storeu_ps(out + i * stride + PANEL_ROWS * j,
+					 sum[j][i]);
+		}
 }
 
-AVX512 void panel_half_multiply(size_t n, const void *panel,
-				const float *tokens, size_t n_tokens,
-				float *out, size_t stride)
+AVX512 INLINE void multiply(size_t n, const uint16_t *panels, size_t n_panels,
+			    const float *tokens, size_t n_tokens, float *out,
+			    size_t stride)
 {
 	size_t i = 0;
 	for (; i + 12 <= n_tokens; i += 12)
-		tile(n, panel, tokens + i * n, 12, out + i * stride, stride);
+		tile(n, panels, n_panels, tokens + i * n, 12, out + i * stride,
+		     stride);
 	for (; i + 4 <= n_tokens; i += 4)
-		tile(n, panel, tokens + i * n, 4, out + i * stride, stride);
+		tile(n, panels, n_panels, tokens + i * n, 4, out + i * stride,
+		     stride);
 	for (; i < n_tokens; i++)
-		tile(n, panel, tokens + i * n, 1, out + i * stride, stride);
+		tile(n, panels, n_panels, tokens + i * n, 1, out + i * stride,
+		     stride);
+}
+
+AVX512 void panel_half_multiply(size_t n, const void *panels, size_t n_panels,
+				const float *tokens, size_t n_tokens,
+				float *out, size_t stride)
+{
+	const uint16_t *p = panels;
+	size_t j = 0;
+	for (; j + 2 <= n_panels; j += 2)
+		multiply(n, p + PANEL_ROWS * n * j, 2, tokens, n_tokens,
+			 out + PANEL_ROWS * j, stride);
+	if (j < n_panels)
+		multiply(n, p + PANEL_ROWS * n * j, 1, tokens, n_tokens,
+			 out + PANEL_ROWS * j, stride);
 }
 
 #else /* never called */
 
-void panel_half_multiply(size_t n, const void *panel, const float *tokens,
-			 size_t n_tokens, float *out, size_t stride)
+void panel_half_multiply(size_t n, const void *panels, size_t n_panels,
+			 const float *tokens, size_t n_tokens, float *out,
+			 size_t stride)
 {
-	(void)n, (void)panel, (void)tokens, (void)n_tokens;
+	(void)n, (void)panels, (void)n_panels, (void)tokens, (void)n_tokens;
 	(void)out, (void)stride;
 }
 #endif

@@ -6,5 +6,6 @@
 
 /* As panel_pack() and panel_multiply(); n is any number. */
 void panel_half_pack(size_t n, const void *rows, void *panel);
-void panel_half_multiply(size_t n, const void *panel, const float *tokens,
-			 size_t n_tokens, float *out, size_t stride);
+void panel_half_multiply(size_t n, const void *panels, size_t n_panels,
+			 const float *tokens, size_t n_tokens, float *out,
+			 size_t stride);

@@ -11,8 +11,10 @@ const struct kind {
 	ggml_type theirs;
 	panel_type ours;
 } kinds[] = {
-	{ GGML_TYPE_Q4_1, PANEL_Q4_1 }, { GGML_TYPE_Q5_0, PANEL_Q5_0 },
-	{ GGML_TYPE_Q5_1, PANEL_Q5_1 }, { GGML_TYPE_Q8_0, PANEL_Q8_0 },
+	{ GGML_TYPE_Q4_0, PANEL_Q4_0 }, { GGML_TYPE_Q4_1, PANEL_Q4_1 },
+	{ GGML_TYPE_Q5_0, PANEL_Q5_0 }, { GGML_TYPE_Q5_1, PANEL_Q5_1 },
+	{ GGML_TYPE_Q8_0, PANEL_Q8_0 }, { GGML_TYPE_Q4_K, PANEL_Q4_K },
+	{ GGML_TYPE_Q5_K, PANEL_Q5_K }, { GGML_TYPE_Q6_K, PANEL_Q6_K },
 	{ GGML_TYPE_F16, PANEL_F16 },
 };
 
@@ -42,11 +44,6 @@ struct product {
 	{
 	}
 
-	size_t panel_bytes() const
-	{
-		return n / PANEL_BLOCK * panel_block_bytes(type) * PANEL_ROWS;
-	}
-
 	const float *row(size_t i) const
 	{
 		auto n1 = (size_t)x->ne[1], n2 = (size_t)x->ne[2];
@@ -73,16 +70,17 @@ struct product {
 	void multiply(const char *tokens, size_t first, size_t end, size_t i,
 		      size_t n_parts) const
 	{
-		for (size_t j = n_panels * i / n_parts;
-		     j < n_panels * (i + 1) / n_parts; j++)
-			panel_multiply(
-				panel_way(), type, n,
-				(const char *)weights->data + j * panel_bytes(),
-				tokens + first * panel_token_bytes(type, n),
-				end - first,
-				(float *)out->data +
-					(first * n_panels + j) * PANEL_ROWS,
-				n_panels * PANEL_ROWS);
+		size_t from = n_panels * i / n_parts;
+		size_t to = n_panels * (i + 1) / n_parts;
+		panel_multiply(panel_way(), type, n,
+			       (const char *)weights->data +
+				       from * panel_bytes(type, n),
+			       to - from,
+			       tokens + first * panel_token_bytes(type, n),
+			       end - first,
+			       (float *)out->data +
+				       (first * n_panels + from) * PANEL_ROWS,
+			       n_panels * PANEL_ROWS);
 	}
 };
 
@@ -131,8 +129,6 @@ class traits : public ggml::cpu::tensor_traits
 
 /* ---- the buffers ---- */
 
-size_t packed;
-
 void set_tensor(ggml_backend_buffer_t, ggml_tensor *t, const void *data,
 		size_t offset, size_t size)
 {
@@ -142,7 +138,6 @@ void set_tensor(ggml_backend_buffer_t, ggml_tensor *t, const void *data,
 	for (size_t at = 0; at < size; at += each)
 		panel_pack(k->ours, (size_t)t->ne[0], (const char *)data + at,
 			   (char *)t->data + at);
-	packed += size;
 }
 
 const char *get_name(ggml_backend_buffer_type_t)
@@ -169,11 +164,6 @@ size_t get_alignment(ggml_backend_buffer_type_t)
 }
 
 } // namespace
-
-size_t cpu_own_packed(void)
-{
-	return packed;
-}
 
 ggml_backend_buffer_type_t panel_op_buffers()
 {

@@ -1,9 +1,11 @@
-/* Panels against the same products in double precision. */
+/* Panels against the same products in double precision, of the numbers that
+ * ggml makes of the rows. */
 #include "llama/panel.h"
 
 #include "base/base.h"
 
 #include <float.h>
+#include <ggml.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,16 +15,33 @@
 #include <string.h>
 #include <cmocka.h>
 
-#define N 96 /* columns */
+#define N 512 /* columns */
 #define BLOCKS (N / PANEL_BLOCK)
 #define TOKENS 23 /* tiles of each size, and a rest */
+#define PANELS 3
 
-static const enum panel_type types[] = { PANEL_Q4_1, PANEL_Q5_0, PANEL_Q5_1,
-					 PANEL_Q8_0, PANEL_F16 };
+/* With ggml's layout: its block, and where the halves d and m lie in it. */
+static const struct kind {
+	enum panel_type type;
+	enum ggml_type theirs;
+	size_t block, n_halves, at_halves;
+} kinds[] = {
+	{ PANEL_Q4_0, GGML_TYPE_Q4_0, 18, 1, 0 },
+	{ PANEL_Q4_1, GGML_TYPE_Q4_1, 20, 2, 0 },
+	{ PANEL_Q5_0, GGML_TYPE_Q5_0, 22, 1, 0 },
+	{ PANEL_Q5_1, GGML_TYPE_Q5_1, 24, 2, 0 },
+	{ PANEL_Q8_0, GGML_TYPE_Q8_0, 34, 1, 0 },
+	{ PANEL_Q4_K, GGML_TYPE_Q4_K, 144, 2, 0 },
+	{ PANEL_Q5_K, GGML_TYPE_Q5_K, 176, 2, 0 },
+	{ PANEL_Q6_K, GGML_TYPE_Q6_K, 210, 1, 208 },
+	{ PANEL_F16, GGML_TYPE_F16, 2, 1, 0 },
+};
 
 struct sample {
+	const struct kind *kind;
 	enum panel_type type;
-	uint8_t *rows, *panel;
+	uint8_t *rows, *panels;
+	float *weights; /* as ggml reads the rows */
 	float *x;
 	uint8_t *tokens; /* aligned */
 	void *memory;
@@ -40,98 +59,67 @@ static uint16_t half(uint32_t *state, bool is_less)
 	return (uint16_t)(next(state) % 0x4000 | (is_less ? 0x8000 : 0));
 }
 
-static double value_of(uint16_t half)
+static void pack(struct sample *s)
 {
-	int exponent = half >> 10 & 31, fraction = half & 1023;
-	double v = exponent ? ldexp(1024 + fraction, exponent - 25)
-			    : ldexp(fraction, -24);
-	return half & 0x8000 ? -v : v;
+	size_t bytes = panel_bytes(s->type, N);
+	ggml_get_type_traits(s->kind->theirs)
+		->to_float(s->rows, s->weights, PANELS * PANEL_ROWS * N);
+	for (size_t i = 0; i < PANELS; i++)
+		panel_pack(s->type, N, s->rows + i * bytes,
+			   s->panels + i * bytes);
 }
 
-static bool has_min(enum panel_type type)
+static void make(struct sample *s, const struct kind *kind, uint32_t seed)
 {
-	return type == PANEL_Q4_1 || type == PANEL_Q5_1;
-}
-
-static void make(struct sample *s, enum panel_type type, uint32_t seed)
-{
-	size_t each = panel_block_bytes(type),
-	       token = panel_token_bytes(type, N);
-	*s = (struct sample){ .type = type };
-	s->rows = xcalloc(PANEL_ROWS * BLOCKS, each);
-	s->panel = xcalloc(PANEL_ROWS * BLOCKS, each);
-	for (size_t i = 0; i < PANEL_ROWS * BLOCKS * each; i++)
+	size_t bytes = PANELS * panel_bytes(kind->type, N),
+	       token = panel_token_bytes(kind->type, N);
+	*s = (struct sample){ .kind = kind, .type = kind->type };
+	s->rows = xcalloc(bytes, 1);
+	s->panels = xcalloc(bytes, 1);
+	s->weights = xcalloc(PANELS * PANEL_ROWS * N, sizeof *s->weights);
+	for (size_t i = 0; i < bytes; i++)
 		s->rows[i] = (uint8_t)next(&seed);
-	for (size_t i = 0; type == PANEL_F16 && i < PANEL_ROWS * N; i++) {
-		uint16_t w = half(&seed, i % 3 == 0);
-		memcpy(s->rows + 2 * i, &w, 2);
-	}
-	for (size_t b = 0; type != PANEL_F16 && b < PANEL_ROWS * BLOCKS; b++) {
-		uint16_t d = half(&seed, b % 3 == 0), m = half(&seed, true);
-		memcpy(s->rows + b * each, &d, 2);
-		if (has_min(type))
-			memcpy(s->rows + b * each + 2, &m, 2);
-	}
+	for (size_t i = 0; i < bytes; i += kind->block)
+		for (size_t j = 0; j < kind->n_halves; j++) {
+			uint16_t d = half(&seed, j || i % 3 == 0);
+			memcpy(s->rows + i + kind->at_halves + 2 * j, &d, 2);
+		}
 	s->x = xcalloc(TOKENS * N, sizeof *s->x);
 	for (size_t i = 0; i < TOKENS * N; i++)
 		s->x[i] = (float)next(&seed) / (1 << 22) - 2;
 	s->memory = xcalloc(TOKENS * token + 64, 1);
 	s->tokens = (uint8_t *)(((uintptr_t)s->memory + 63) & ~(uintptr_t)63);
-	panel_pack(type, N, s->rows, s->panel);
+	pack(s);
 }
 
 static void unmake(struct sample *s)
 {
 	free(s->rows);
-	free(s->panel);
+	free(s->panels);
+	free(s->weights);
 	free(s->x);
 	free(s->memory);
-}
-
-/* Weight i of a row's block, as ggml stores it. */
-static double weight(enum panel_type type, const uint8_t *block, size_t i)
-{
-	uint16_t d, m;
-	uint32_t fifth = 0;
-	if (type == PANEL_F16) {
-		memcpy(&d, block + 2 * i, 2);
-		return value_of(d);
-	}
-	memcpy(&d, block, 2);
-	memcpy(&m, block + 2, 2);
-	block += has_min(type) ? 4 : 2;
-	if (type == PANEL_Q8_0)
-		return value_of(d) * (int8_t)block[i];
-	if (type != PANEL_Q4_1) {
-		memcpy(&fifth, block, 4);
-		block += 4;
-	}
-	int q = i < 16 ? block[i] & 15 : block[i - 16] >> 4;
-	q |= (int)(fifth >> i & 1) << 4;
-	return has_min(type) ? value_of(d) * q + value_of(m)
-			     : value_of(d) * (q - 16);
 }
 
 /* The product, and what rounding the activations may change of it. */
 static double expected(const struct sample *s, size_t row, size_t token,
 		       double *slack)
 {
-	size_t each = panel_block_bytes(s->type);
-	double sum = 0;
+	double sum = 0, sizes = 0;
 	*slack = 0;
 	for (size_t b = 0; b < BLOCKS; b++) {
-		const uint8_t *block = s->rows + (row * BLOCKS + b) * each;
+		const float *w = s->weights + row * N + b * PANEL_BLOCK;
 		const float *x = s->x + token * N + b * PANEL_BLOCK;
 		double most = 0;
 		for (size_t i = 0; i < PANEL_BLOCK; i++)
 			most = fmax(most, fabs((double)x[i]));
 		for (size_t i = 0; i < PANEL_BLOCK; i++) {
-			double w = weight(s->type, block, i);
-			sum += w * (double)x[i];
-			*slack += fabs(w) * most / 127 * 0.501;
+			sum += (double)w[i] * (double)x[i];
+			sizes += fabs((double)w[i] * (double)x[i]);
+			*slack += fabs((double)w[i]) * most / 127 * 0.501;
 		}
 	}
-	*slack += fabs(sum) * 1e-5 + 1e-28;
+	*slack += sizes * 1e-5 + 1e-28;
 	return sum;
 }
 
@@ -146,20 +134,28 @@ static void quantize(struct sample *s)
 
 static void check(enum panel_way way, struct sample *s)
 {
-	float out[TOKENS * 20], alone[PANEL_ROWS];
+	const size_t stride = PANELS * PANEL_ROWS + 4;
+	float out[TOKENS * (PANELS * PANEL_ROWS + 4)], alone[PANEL_ROWS];
 	double slack;
 	quantize(s);
-	panel_multiply(way, s->type, N, s->panel, s->tokens, TOKENS, out, 20);
+	panel_multiply(way, s->type, N, s->panels, PANELS, s->tokens, TOKENS,
+		       out, stride);
 	for (size_t i = 0; i < TOKENS; i++) {
-		for (size_t r = 0; r < PANEL_ROWS; r++) {
+		for (size_t r = 0; r < PANELS * PANEL_ROWS; r++) {
 			double right = expected(s, r, i, &slack);
-			assert_true(fabs((double)out[i * 20 + r] - right) <=
+			assert_true(fabs((double)out[i * stride + r] - right) <=
 				    slack);
 		}
-		panel_multiply(way, s->type, N, s->panel,
-			       s->tokens + i * panel_token_bytes(s->type, N), 1,
-			       alone, 20);
-		assert_memory_equal(alone, out + i * 20, sizeof alone);
+		for (size_t p = 0; p < PANELS; p++) {
+			panel_multiply(
+				way, s->type, N,
+				s->panels + p * panel_bytes(s->type, N), 1,
+				s->tokens + i * panel_token_bytes(s->type, N),
+				1, alone, stride);
+			assert_memory_equal(alone,
+					    out + i * stride + p * PANEL_ROWS,
+					    sizeof alone);
+		}
 	}
 }
 
@@ -167,41 +163,44 @@ static void test_products_are_right_and_the_same_alone(void **state)
 {
 	(void)state;
 	for (enum panel_way way = PANEL_AVX2; way <= panel_way(); way++)
-		for (uint32_t i = 0; i < 50; i++) {
+		for (uint32_t i = 0; i < 5 * ARRAY_LEN(kinds); i++) {
+			const struct kind *k = &kinds[i % ARRAY_LEN(kinds)];
 			struct sample s;
-			if (!panel_suits(way, types[i % ARRAY_LEN(types)]))
+			if (!panel_suits(way, k->type))
 				continue;
-			make(&s, types[i % ARRAY_LEN(types)], i);
+			make(&s, k, i);
 			check(way, &s);
 			unmake(&s);
 		}
+}
+
+/* All bits of the weights set but for the halves, all products of one sign;
+ * nothing but zeros; and very small numbers. */
+static void make_extreme(struct sample *s, const struct kind *k)
+{
+	make(s, k, 1);
+	for (size_t i = 0; i < PANELS * panel_bytes(k->type, N); i++) {
+		size_t in_block = i % k->block - k->at_halves;
+		if (in_block >= 2 * k->n_halves)
+			s->rows[i] = 0xff;
+	}
+	pack(s);
+	for (size_t j = 0; j < N; j++) {
+		s->x[j] = -3;
+		s->x[N + j] = 0;
+		s->x[2 * N + j] = FLT_MIN / 8;
+	}
 }
 
 static void test_extremes(void **state)
 {
 	(void)state;
 	for (enum panel_way way = PANEL_AVX2; way <= panel_way(); way++)
-		for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 			struct sample s;
-			if (!panel_suits(way, types[i]))
+			if (!panel_suits(way, kinds[i].type))
 				continue;
-			make(&s, types[i], 1);
-			/* All weights at their largest, all products of one
-			 * sign; nothing but zeros; and very small numbers. */
-			for (size_t b = 0;
-			     types[i] != PANEL_F16 && b < PANEL_ROWS * BLOCKS;
-			     b++)
-				memset(s.rows +
-					       (b + 1) * panel_block_bytes(
-								 types[i]) -
-					       16,
-				       0xff, 16);
-			panel_pack(types[i], N, s.rows, s.panel);
-			for (size_t j = 0; j < N; j++) {
-				s.x[j] = -3;
-				s.x[N + j] = 0;
-				s.x[2 * N + j] = FLT_MIN / 8;
-			}
+			make_extreme(&s, &kinds[i]);
 			check(way, &s);
 			unmake(&s);
 		}
@@ -211,34 +210,37 @@ static void test_extremes(void **state)
 static void test_what_is_no_number_stays_in_its_token(void **state)
 {
 	(void)state;
-	for (enum panel_way way = PANEL_AVX2; way <= panel_way(); way++) {
-		float out[2 * PANEL_ROWS], clean[2 * PANEL_ROWS];
-		struct sample s;
-		make(&s, PANEL_Q4_1, 5);
-		quantize(&s);
-		panel_multiply(way, s.type, N, s.panel, s.tokens, 2, clean,
-			       PANEL_ROWS);
-		s.x[7] = NAN;
-		s.x[8] = INFINITY;
-		quantize(&s);
-		panel_multiply(way, s.type, N, s.panel, s.tokens, 2, out,
-			       PANEL_ROWS);
-		assert_memory_equal(out + PANEL_ROWS, clean + PANEL_ROWS,
-				    PANEL_ROWS * sizeof(float));
-		unmake(&s);
-	}
+	for (enum panel_way way = PANEL_AVX2; way <= panel_way(); way++)
+		for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+			float out[2 * PANEL_ROWS], clean[2 * PANEL_ROWS];
+			struct sample s;
+			if (!panel_suits(way, kinds[i].type))
+				continue;
+			make(&s, &kinds[i], 5);
+			quantize(&s);
+			panel_multiply(way, s.type, N, s.panels, 1, s.tokens, 2,
+				       clean, PANEL_ROWS);
+			s.x[7] = NAN;
+			s.x[8] = INFINITY;
+			quantize(&s);
+			panel_multiply(way, s.type, N, s.panels, 1, s.tokens, 2,
+				       out, PANEL_ROWS);
+			assert_memory_equal(out + PANEL_ROWS,
+					    clean + PANEL_ROWS,
+					    PANEL_ROWS * sizeof(float));
+			unmake(&s);
+		}
 }
 
 static void test_a_panel_takes_what_its_rows_do(void **state)
 {
 	(void)state;
-	assert_int_equal(panel_block_bytes(PANEL_Q4_1), 20);
-	assert_int_equal(panel_block_bytes(PANEL_Q5_0), 22);
-	assert_int_equal(panel_block_bytes(PANEL_Q5_1), 24);
-	assert_int_equal(panel_block_bytes(PANEL_Q8_0), 34);
-	assert_int_equal(panel_block_bytes(PANEL_F16), 64);
-	assert_int_equal(panel_token_bytes(PANEL_Q4_1, N) % 64, 0);
-	assert_int_equal(panel_token_bytes(PANEL_F16, N) % 64, 0);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		assert_int_equal(panel_bytes(kinds[i].type, N),
+				 PANEL_ROWS *
+					 ggml_row_size(kinds[i].theirs, N));
+		assert_int_equal(panel_token_bytes(kinds[i].type, N) % 64, 0);
+	}
 }
 
 int main(void)

@@ -1,0 +1,217 @@
+#include "llama/panel_shape.h"
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#include <string.h>
+
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vnni,f16c")))
+
+struct pair {
+	__m512i x, y;
+};
+
+/* The q of the groups g and g + 4 of all rows; `sixth` is turned as they need
+ * it. */
+AVX512 INLINE struct pair unpack(const struct panel_shape *s, const uint8_t *p,
+				 size_t g, struct pair sixth)
+{
+	const __m512i low = _mm512_set1_epi8(15);
+	const __m512i high = _mm512_set1_epi8(s->bits == 6 ? 0x30 : 16);
+	const uint8_t *nibbles = p + panel_at_nibbles(s);
+	__m512i v = _mm512_loadu_si512(nibbles + 64 * g);
+	if (s->bits == 8)
+		return (struct pair){ v, _mm512_loadu_si512(nibbles +
+							    64 * (g + 4)) };
+	struct pair out = {
+		_mm512_and_si512(v, low),
+		_mm512_and_si512(_mm512_srli_epi16(v, 4), low),
+	};
+	if (s->bits == 5) {
+		uint64_t fifth[PANEL_GROUPS];
+		memcpy(fifth, p, sizeof fifth);
+		out.x = _mm512_mask_add_epi8(out.x, fifth[g], out.x, high);
+		out.y = _mm512_mask_add_epi8(out.y, fifth[g + 4], out.y, high);
+	}
+	if (s->bits == 6) {
+		out.x = _mm512_or_si512(out.x, _mm512_and_si512(sixth.x, high));
+		out.y = _mm512_or_si512(out.y, _mm512_and_si512(sixth.y, high));
+	}
+	return out;
+}
+
+/* What the q of all rows in a block, or in each half of it, are multiplied
+ * with, and their minimum. */
+struct scales {
+	__m512 d[2], m;
+};
+
+AVX512 INLINE __m512 halves(const uint8_t *p)
+{
+	return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
+}
+
+AVX512 INLINE __m512 floats(__m128i bytes)
+{
+	return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+}
+
+/* Those of block k, from 6 bits: ggml has the first four whole, and the last in
+ * nibbles and in the two bits that the first do not need. */
+AVX512 INLINE struct scales scales_of_six(const uint8_t *head,
+					  const uint8_t *bytes, size_t k)
+{
+	const __m128i *v = (const void *)bytes;
+	const __m128i low = _mm_set1_epi8(15), high = _mm_set1_epi8(0x30);
+	__m128i d = _mm_loadu_si128(v + k), m = _mm_loadu_si128(v + k + 4);
+	if (k < 4) {
+		d = _mm_and_si128(d, _mm_set1_epi8(63));
+		m = _mm_and_si128(m, _mm_set1_epi8(63));
+	} else {
+		__m128i both = m, d_high = _mm_loadu_si128(v + k - 4);
+		m = _mm_or_si128(
+			_mm_and_si128(_mm_srli_epi16(both, 4), low),
+			_mm_and_si128(_mm_srli_epi16(d, 2), high));
+		d = _mm_or_si128(
+			_mm_and_si128(both, low),
+			_mm_and_si128(_mm_srli_epi16(d_high, 2), high));
+	}
+	struct scales out = { .d = { _mm512_mul_ps(halves(head), floats(d)) } };
+	out.m = _mm512_mul_ps(halves(head + 2 * PANEL_ROWS),
+			      _mm512_sub_ps(_mm512_setzero_ps(), floats(m)));
+	return out;
+}
+
+AVX512 INLINE struct scales scales(const struct panel_shape *s,
+				   const uint8_t *head, size_t k)
+{
+	const uint8_t *bytes = head + panel_at_scales(s);
+	if (s->n_blocks > 1 && s->has_min)
+		return scales_of_six(head, bytes, k);
+	struct scales out = { .d = { halves(head) } };
+	if (s->has_min)
+		out.m = halves(head + 2 * PANEL_ROWS);
+	for (size_t i = s->n_scales; s->n_blocks > 1 && i-- > 0;) {
+		__m128i v = _mm_loadu_si128((const void *)(bytes +
+			PANEL_ROWS * (s->n_scales * k + i)));
+		out.d[i] = _mm512_mul_ps(
+			out.d[0],
+			_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(v)));
+	}
+	return out;
+}
+
+/* Adds block b of the panel, the k-th of its head; `n_tokens` is a constant
+ * wherever this is expanded. */
+AVX512 INLINE void add_block(const struct panel_shape *s, const uint8_t *head,
+			     size_t k, const uint8_t *p,
+			     const struct panel_token *t, size_t b,
+			     size_t n_tokens, __m512 *sum)
+{
+	const size_t second = s->n_scales - 1;
+	struct pair sixth = { 0 };
+	__m512i acc[2][8];
+	UNROLL for (size_t i = 0; i < n_tokens; i++)
+	{
+		const int32_t *start = t[i].start + b * s->n_scales;
+		acc[0][i] = s->has_min ? _mm512_setzero_si512()
+				       : _mm512_set1_epi32(start[0]);
+		if (second)
+			acc[1][i] = _mm512_set1_epi32(start[1]);
+	}
+	if (s->bits == 6) {
+		sixth.x = _mm512_loadu_si512(p + panel_at_sixth(s));
+		sixth.y = _mm512_loadu_si512(p + panel_at_sixth(s) + 64);
+	}
+	UNROLL for (size_t g = 0; g < PANEL_GROUPS / 2; g++)
+	{
+		struct pair of = unpack(s, p, g, sixth);
+		UNROLL for (size_t i = 0; i < n_tokens; i++)
+		{
+			const int8_t *q = t[i].q + b * PANEL_BLOCK + 4 * g;
+			acc[0][i] = _mm512_dpbusd_epi32(
+				acc[0][i], of.x,
+				_mm512_set1_epi32(panel_four_of(q)));
+			acc[second][i] = _mm512_dpbusd_epi32(
+				acc[second][i], of.y,
+				_mm512_set1_epi32(panel_four_of(q + 16)));
+		}
+		sixth.x = _mm512_ror_epi32(sixth.x, 2);
+		sixth.y = _mm512_ror_epi32(sixth.y, 2);
+	}
+	struct scales of = scales(s, head, k);
+	UNROLL for (size_t i = 0; i < n_tokens; i++)
+	{
+		__m512 scale = _mm512_set1_ps(t[i].scale[b]);
+		if (s->has_min)
+			sum[i] = _mm512_fmadd_ps(
+				of.m, _mm512_set1_ps(t[i].total[b]), sum[i]);
+		for (size_t j = 0; j <= second; j++)
+			sum[i] = _mm512_fmadd_ps(
+				_mm512_cvtepi32_ps(acc[j][i]),
+				_mm512_mul_ps(of.d[j], scale), sum[i]);
+	}
+}
+
+AVX512 INLINE void tile(const struct panel_shape *s, const struct panel_work *w,
+			size_t first, size_t n_tokens)
+{
+	const uint8_t *p = w->panel;
+	struct panel_token t[8];
+	__m512 sum[8];
+	UNROLL for (size_t i = 0; i < n_tokens; i++)
+	{
+		t[i] = panel_token_at(w->tokens + (first + i) * w->token_bytes,
+				      w->n);
+		sum[i] = _mm512_setzero_ps();
+	}
+	for (size_t b = 0; b < w->n / PANEL_BLOCK; b += s->n_blocks) {
+		const uint8_t *head = p;
+		p += panel_head_bytes(s);
+		for (size_t k = 0; k < s->n_blocks; k++) {
+			add_block(s, head, k, p, t, b + k, n_tokens, sum);
+			p += panel_block_bytes(s);
+		}
+	}
+	UNROLL for (size_t i = 0; i < n_tokens; i++)
+	{
+		_mm512_storeu_ps(w->out + (first + i) * w->stride, sum[i]);
+	}
+}
+
+AVX512 INLINE void multiply(const struct panel_shape *s,
+			    const struct panel_work *w)
+{
+	size_t i = 0;
+	for (; i + 8 <= w->n_tokens; i += 8)
+		tile(s, w, i, 8);
+	for (; i + 4 <= w->n_tokens; i += 4)
+		tile(s, w, i, 4);
+	for (; i + 2 <= w->n_tokens; i += 2)
+		tile(s, w, i, 2);
+	if (i < w->n_tokens)
+		tile(s, w, i, 1);
+}
+
+/* A program for each type. */
+#define TYPES(x) x(Q4_0) x(Q4_1) x(Q5_0) x(Q5_1) x(Q8_0) x(Q4_K) x(Q5_K) x(Q6_K)
+
+#define MULTIPLY(type)                                                 \
+	AVX512 static void multiply_##type(const struct panel_work *w) \
+	{                                                              \
+		multiply(&panel_shapes[PANEL_##type], w);              \
+	}
+TYPES(MULTIPLY)
+
+void panel_multiply_512(enum panel_type type, const struct panel_work *w)
+{
+#define CASE(type)                 \
+	case PANEL_##type:         \
+		multiply_##type(w); \
+		break;
+	switch (type) {
+		TYPES(CASE)
+	case PANEL_F16: /* panel_half.h */
+		break;
+	}
+}
+#endif

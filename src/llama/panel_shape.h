@@ -1,0 +1,115 @@
+/* panel_shape.h - how a panel (panel.h) of quantized weights lies in memory,
+ * and the tokens that are multiplied with it. For the panel's own files.
+ *
+ * A panel is a row of heads, each followed by the 1 or 8 blocks that share it.
+ * A head holds of its 16 rows
+ *
+ *   d        16 halves
+ *   m        16 halves, if the type has a minimum
+ *   scales   with 8 blocks: what ggml has there, byte by byte of all rows: 6
+ *            bits for d and 6 for m of each block in 12 bytes, or 16 numbers
+ *            of 8 bits, one for each half of a block
+ *
+ * and a block
+ *
+ *   fifth    with 5 bits: 8 masks of 64 bits, those of the groups 0 to 7
+ *   nibbles  4 times 64 bytes: the groups 0 to 3 low, 4 to 7 high
+ *   sixth    with 6 bits: 2 times 64 bytes, for the groups 0 to 3 and 4 to 7:
+ *            of group g two bits from the fifth on in each byte, turned left
+ *            by 2 g bits in 32
+ *            or, with 8 bits, just 8 times 64 bytes
+ *
+ * where group g of a block is its weights 4g to 4g+3, and has 4 bytes (or bits)
+ * for each row: as an instruction that adds up four products wants them. */
+#pragma once
+#include "llama/panel.h"
+#include "llama/simd.h"
+
+enum { PANEL_GROUPS = 8 };
+
+struct panel_shape {
+	size_t n_blocks; /* that share a head */
+	size_t n_scales; /* for a block without minimum: 1, or one each half */
+	int bits;
+	bool has_min;
+	int start; /* without: where q begins */
+};
+
+static const struct panel_shape panel_shapes[] = {
+	[PANEL_Q4_0] = { 1, 1, 4, .start = -8 },
+	[PANEL_Q4_1] = { 1, 1, 4, .has_min = true },
+	[PANEL_Q5_0] = { 1, 1, 5, .start = -16 },
+	[PANEL_Q5_1] = { 1, 1, 5, .has_min = true },
+	[PANEL_Q8_0] = { 1, 1, 8, .start = -128 },
+	[PANEL_Q4_K] = { 8, 1, 4, .has_min = true },
+	[PANEL_Q5_K] = { 8, 1, 5, .has_min = true },
+	[PANEL_Q6_K] = { 8, 2, 6, .start = -32 },
+};
+
+INLINE size_t panel_at_scales(const struct panel_shape *s)
+{
+	return (s->has_min ? 4u : 2u) * PANEL_ROWS;
+}
+
+INLINE size_t panel_head_bytes(const struct panel_shape *s)
+{
+	size_t scales = s->n_blocks == 1 ? 0 : s->has_min ? 12 : 16;
+	return panel_at_scales(s) + scales * PANEL_ROWS;
+}
+
+INLINE size_t panel_at_nibbles(const struct panel_shape *s)
+{
+	return s->bits == 5 ? PANEL_GROUPS * sizeof(uint64_t) : 0;
+}
+
+INLINE size_t panel_at_sixth(const struct panel_shape *s)
+{
+	(void)s;
+	return PANEL_ROWS * PANEL_BLOCK / 2;
+}
+
+INLINE size_t panel_block_bytes(const struct panel_shape *s)
+{
+	return PANEL_ROWS * PANEL_BLOCK * (size_t)s->bits / 8;
+}
+
+/* A token: n numbers of 8 bits; then of each block its scale; and what the
+ * weights' minimum is multiplied with, or for each scale of theirs what `start`
+ * makes of the numbers. */
+struct panel_token {
+	int8_t *q;
+	float *scale;
+	float *total;
+	int32_t *start;
+};
+
+INLINE struct panel_token panel_token_at(const void *bytes, size_t n)
+{
+	int8_t *q = (int8_t *)bytes;
+	float *scale = (float *)(void *)(q + n);
+	float *total = scale + n / PANEL_BLOCK;
+	return (struct panel_token){ q, scale, total, (void *)total };
+}
+
+/* A panel, and the tokens to multiply it with. */
+struct panel_work {
+	size_t n;
+	const uint8_t *panel;
+	const uint8_t *tokens;
+	size_t token_bytes;
+	size_t n_tokens;
+	float *out;
+	size_t stride;
+};
+
+/* Four numbers, to be multiplied with a group of each row. */
+INLINE int32_t panel_four_of(const int8_t *q)
+{
+	int32_t v;
+	__builtin_memcpy(&v, q, sizeof v);
+	return v;
+}
+
+/* panel_512.c, panel_256.c */
+void panel_multiply_512(enum panel_type type, const struct panel_work *w);
+void panel_multiply_256(enum panel_type type, const struct panel_work *w);
