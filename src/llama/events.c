@@ -6,7 +6,9 @@
 #include "llama/writer.h"
 
 #include <errno.h>
+#include <ggml.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
@@ -20,6 +22,7 @@ struct events {
 	bool is_watched;
 	size_t running, queued;		  /* now */
 	size_t told_running, told_queued; /* last told */
+	atomic_bool is_ready;		  /* that was told */
 };
 
 struct events *events_new(int fd)
@@ -109,6 +112,7 @@ void events_ready(struct events *v, const struct batch_facts *f,
 		   (unsigned long long)f->memory.model,
 		   (unsigned long long)f->memory.context,
 		   (unsigned long long)f->memory.compute);
+	atomic_store(&v->is_ready, true);
 	tell(v, &w);
 }
 
@@ -131,6 +135,30 @@ void events_failed(struct events *v, const struct err *e)
 		   cause(e->code));
 	writer_json(&w, str_of(e->msg));
 	tell(v, &w);
+}
+
+/* ggml's callback brings nothing along. */
+static struct events *asserted;
+
+/* "FILE:LINE: GGML_ASSERT(x > 0) failed", on any thread. */
+static void on_assert(const char *text)
+{
+	struct err e;
+	struct str file = str_head(str_of(text), strcspn(text, ":"));
+	text += str_find_last(file, '/') + 1;
+	log_error("llama.cpp ends this process: %s", text);
+	if (atomic_load(&asserted->is_ready))
+		return;
+	err_set(&e, strstr(text, "alloc") ? ERR_MEMORY : ERR_CORRUPT,
+		"llama.cpp takes what it read for impossible: %s", text);
+	events_failed(asserted, &e);
+	_exit(err_exit_status(e.code));
+}
+
+void events_catch_asserts(struct events *v)
+{
+	asserted = v;
+	ggml_set_abort_callback(on_assert);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int what)

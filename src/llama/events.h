@@ -26,6 +26,10 @@ void events_loading(struct events *v, float fraction);
 void events_ready(struct events *v, const struct batch_facts *f,
 		  const char *sandbox);
 void events_failed(struct events *v, const struct err *e);
+/* An assertion of ggml or llama.cpp that fails, as files can make them, is told
+ * like any other failure while the model is read, and logged at all times. It
+ * ends the process. */
+void events_catch_asserts(struct events *v);
 /* From now on the loop watches for the parent's end, and stats are told when
  * they changed. */
 must_use int events_watch(struct events *v, struct uv_loop_s *loop,

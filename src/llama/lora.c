@@ -1,10 +1,10 @@
 #include "llama/lora.h"
 
 #include "base/log.h"
+#include "llama/lora_file.h"
 #include "llama/params.h"
 #include "llama/weights.h"
 #include "llama/writer.h"
-#include "model/gguf.h"
 
 #include <llama.h>
 #include <math.h>
@@ -138,41 +138,9 @@ int lora_add(struct lora *l, const char *text, bool has_scale, struct err *e)
 
 /* ---- files ---- */
 
-static int check_kind(const struct gguf_file *g, const struct weights *w,
-		      struct err *e)
-{
-	char arch[64] = "";
-	const char *type = gguf_find(g, "general.type");
-	const char *kind = gguf_find(g, "adapter.type");
-	llama_model_meta_val_str(weights_model(w), "general.architecture", arch,
-				 sizeof arch);
-	if (!type || strcmp(type, "adapter") != 0)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "this is a model and not an adapter");
-	if (!kind || strcmp(kind, "lora") != 0)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "this adapter is of the kind '%.40s', and "
-			       "only 'lora' is known",
-			       kind ? kind : "");
-	if (strcmp(g->architecture, arch) != 0)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "it is for models of the architecture '%.60s', "
-			       "and this one's is '%s'",
-			       g->architecture, arch);
-	return 0;
-}
-
-static int check_file(const char *path, const struct weights *w, struct err *e)
-{
-	auto_(gguf_file) g = NULL;
-	if (weights_read_head(path, &g, e))
-		return -1;
-	return check_kind(g, w, e);
-}
-
 static int load(struct adapter *a, const struct weights *w, struct err *e)
 {
-	if (check_file(a->path, w, e))
+	if (lora_file_check(a->path, w, e))
 		return -1;
 	a->loaded = llama_adapter_lora_init(weights_model(w), a->path);
 	if (!a->loaded)

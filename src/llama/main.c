@@ -575,6 +575,7 @@ static int start(struct program *p, struct err *e)
 {
 	struct serve *s = &p->serve;
 	p->events = events_new(p->o.events_fd);
+	events_catch_asserts(p->events);
 	bounds_tell(p->o.events_fd);
 	p->alias = p->o.alias ? xstrdup(p->o.alias)
 			      : default_alias(p->o.models.p[0]);

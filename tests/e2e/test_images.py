@@ -12,10 +12,12 @@ import zlib
 
 import openai
 import pytest
+from gguf import GGUFValueType as T
 from conftest import BUILD, eventually
 from images_fixtures import (WIDTH, embedding_of, image, make_llava, make_seeing,  # noqa: F401
                              make_text, picture, png, projector, seeing, text, url, user)
-from llama_fixtures import ROOT, TEXT_GGUF, launch, llama, spawn  # noqa: F401
+from llama_fixtures import (ROOT, TEXT_GGUF, copy_gguf, finish_gguf, launch, llama,  # noqa: F401
+                            spawn)
 
 PHOTO = ROOT / "build" / "llama" / "src" / "tools" / "mtmd" / "test-1.jpeg"
 TOKENS = 16  # of a picture, by make_llava()
@@ -381,6 +383,22 @@ def test_projectors_that_do_not_fit(spawn, tmp_path, projector):
             m.events.close()
         else:
             m.stop(expect=1)
+
+
+@pytest.mark.parametrize("key,value,kind", [
+    ("clip.has_vision_encoder", 1, T.UINT32), ("clip.projector_type", 7, T.UINT32),
+    ("clip.vision.block_count", "2", T.STRING), ("clip.vision.image_size", 32.0, T.FLOAT32),
+    ("clip.vision.attention.layer_norm_epsilon", 1, T.UINT32), ("clip.use_gelu", "y", T.STRING),
+    ("clip.vision.patch_size", 0, T.UINT32), ("clip.vision.image_mean", 0.5, T.FLOAT32)])
+def test_a_projector_of_other_types_is_told(spawn, tmp_path, projector, key, value, kind):
+    path = tmp_path / "other.gguf"
+    out = copy_gguf(projector, path, but=(key,))
+    out.add_key_value(key, value, kind)
+    finish_gguf(out)
+    m = spawn(TEXT_GGUF, "--mmproj", path, "--ctx-size", 512)
+    assert m.ready is None and m.process.wait(60) == 1, m.log()
+    assert m.told[-1]["event"] == "failed" and m.told[-1]["cause"] in ("file", "unsupported")
+    m.events.close()
 
 
 # ---- by modeld ----

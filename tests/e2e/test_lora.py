@@ -9,6 +9,7 @@ import pytest
 
 from llama_fixtures import (EMBED_GGUF, TEXT_GGUF, embedder, llama, ranker,  # noqa: F401
                             ranker_gguf, spawn)
+from gguf_fixtures import WIDTH, WORDS
 from lora_fixtures import (EMBED_PARTS, TEXT_PARTS, adapted, adapters, base,  # noqa: F401
                            make_adapter, merge)
 
@@ -259,7 +260,44 @@ def activated(out, tensors):
                       gguf.GGUFValueType.UINT32)
 
 
+def typed(key, value, *types):
+    def change(out, tensors):
+        out.kv_data[0].pop(key, None)
+        out.add_key_value(key, value, *types)
+    return dict(change=change)
+
+
+def deep(out, tensors):
+    tensors.update({k: np.stack([t] * 3) for k, t in tensors.items()})
+
+
+def of_experts(out, tensors):
+    deep(out, tensors)
+    tensors.update({k.replace("attn_q", "ffn_up_exps"): t for k, t in tensors.items()})
+
+
+def of_integers(out, tensors):
+    tensors.update({k: t.astype(np.int32) for k, t in tensors.items()})
+
+
+def of_two_ranks(out, tensors):
+    tensors["token_embd.weight.lora_a"] = np.ones((WORDS, 4), np.float32)
+    tensors["token_embd.weight.lora_b"] = np.ones((WIDTH, 8), np.float32)
+
+
+T = gguf.GGUFValueType
+
+
 @pytest.mark.parametrize("how,text", [
+    (typed("adapter.lora.alpha", "8", T.STRING), "alpha must be of the type f32, not str"),
+    (typed("adapter.lora.alpha", [8.0, 8.0], T.ARRAY, T.FLOAT32), "type f32, not arr"),
+    (typed("adapter.lora.alpha", 8, T.UINT32), "type f32, not u32"),
+    (typed("adapter.type", ["lora"], T.ARRAY, T.STRING), "adapter.type must be of the type str"),
+    (typed("adapter.type", 7, T.UINT32), "of the kind '7'"),
+    (typed("general.architecture", 7, T.UINT32), "for models of the architecture '7'"),
+    (dict(change=deep), "incorrect shape"), (dict(change=of_experts), "incorrect shape"),
+    (dict(change=of_integers), "not for weights"),
+    (dict(change=of_two_ranks), "do not fit each other"),
     (dict(type_="model"), "this is a model and not an adapter"),
     (dict(type_=None), "this is a model and not an adapter"),
     (dict(kind="control"), "of the kind 'control'"),
