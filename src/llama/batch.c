@@ -18,6 +18,10 @@
 #include <time.h>
 #include <uv.h>
 
+/* After so long without work it rests: much longer than between two requests of
+ * who is busy, so that this costs nothing then. */
+#define REST_AFTER_S 1
+
 static void task_free(struct batch_task *t)
 {
 	tokens_fini(&t->ask.tokens);
@@ -121,13 +125,45 @@ void batch_tell_end(struct batch_task *t, enum batch_end why)
 	post(t->batch, &(struct out){ .task = t, .kind = OUT_END });
 }
 
+static bool has_news(const struct batch *b)
+{
+	return !list_is_empty(&b->inbox) || b->is_woken ||
+	       atomic_load(&b->is_stopping);
+}
+
+/* Gives back the memory that work has left behind. */
+static void rest(struct batch *b)
+{
+	b->has_worked = false;
+	weights_rest(b->weights);
+	if (b->drafts)
+		weights_rest(b->drafts);
+}
+
+/* Until there is news, with the mutex; after work it rests once. */
+static void wait_for_news(struct batch *b)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += REST_AFTER_S;
+	while (b->has_worked && !has_news(b)) {
+		if (pthread_cond_timedwait(&b->cond, &b->mutex, &t) !=
+		    ETIMEDOUT)
+			continue;
+		pthread_mutex_unlock(&b->mutex);
+		rest(b);
+		pthread_mutex_lock(&b->mutex);
+	}
+	while (!has_news(b))
+		pthread_cond_wait(&b->cond, &b->mutex);
+}
+
 /* Waits for news if there is nothing else to do; takes new tasks. */
 static void take_inbox(struct batch *b, bool is_idle)
 {
 	pthread_mutex_lock(&b->mutex);
-	while (is_idle && list_is_empty(&b->inbox) && !b->is_woken &&
-	       !atomic_load(&b->is_stopping))
-		pthread_cond_wait(&b->cond, &b->mutex);
+	if (is_idle)
+		wait_for_news(b);
 	b->is_woken = false;
 	for (struct list *it; (it = list_pop_front(&b->inbox));) {
 		fair_enter(b, batch_task_of(it));
@@ -168,6 +204,7 @@ static void *run(void *arg)
 	while (!atomic_load(&b->is_stopping)) {
 		take_inbox(b, is_idle);
 		is_idle = !step(b);
+		b->has_worked |= !is_idle;
 	}
 	return NULL;
 }
@@ -369,11 +406,22 @@ static int context_init(struct batch *b, const struct batch_options *o,
 	return 0;
 }
 
+/* Its times are those of a clock that nobody sets. */
+static void cond_init(pthread_cond_t *c)
+{
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 		    struct batch **out, struct err *e)
 {
 	auto_(batch) b = xcalloc(1, sizeof *b);
 	b->weights = o->weights;
+	b->drafts = o->draft ? o->draft->model : NULL;
 	b->lora = o->lora;
 	b->projector = o->projector;
 	b->vocab = weights_vocab(o->weights);
@@ -382,7 +430,7 @@ int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 	list_init(&b->queue);
 	list_init(&b->active);
 	pthread_mutex_init(&b->mutex, NULL);
-	pthread_cond_init(&b->cond, NULL);
+	cond_init(&b->cond);
 	if (context_init(b, o, e))
 		return -1;
 	slots_init(b);

@@ -63,8 +63,9 @@ struct outbox {
 struct batch {
 	struct batch_facts facts;
 	const struct weights *weights;
-	const struct lora *lora;     /* NULL: no adapters */
-	struct projector *projector; /* NULL: it takes no pictures */
+	const struct weights *drafts; /* NULL: there is no draft model */
+	const struct lora *lora;      /* NULL: no adapters */
+	struct projector *projector;  /* NULL: it takes no pictures */
 	const struct llama_vocab *vocab;
 	size_t n_vocab;
 
@@ -85,6 +86,7 @@ struct batch {
 
 	/* The compute thread's. */
 	pthread_t thread;
+	bool has_worked; /* since it last rested */
 	struct llama_context *ctx;
 	struct llama_memory_i *memory; /* NULL: the model keeps no state */
 	ggml_threadpool_t pool;

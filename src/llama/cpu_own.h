@@ -14,11 +14,8 @@ extern "C" {
 
 /* Before the first model is loaded; the backends are there already. False: the
  * processor or the build of ggml cannot do it, and all work remains ggml's. Its
- * memory is of large pages in any case. */
+ * tokens' states are on large pages in any case. */
 bool cpu_own_register(void);
-
-/* Bytes of weights that were packed since the start. */
-size_t cpu_own_packed(void);
 
 #ifdef __cplusplus
 }
@@ -35,6 +32,12 @@ struct cpu_own_ggml {
 	int (*chunk_add)(ggml_threadpool *, int);
 };
 extern struct cpu_own_ggml cpu_own_ggml;
+
+/* ---- cpu_memory.cpp ---- */
+/* Before anything is allocated. */
+void cpu_memory_register();
+/* Buffers of these types hold packed weights. */
+void cpu_memory_watch(const std::vector<ggml_backend_buffer_type_t> &types);
 
 /* ---- panel_op.cpp ---- */
 ggml_backend_buffer_type_t panel_op_buffers();

@@ -20,6 +20,7 @@ struct weights {
 	struct tokens enders;
 	size_t longest;
 	bool has_positions;
+	struct mapped copied; /* of the files */
 };
 
 /* llama.cpp has one log for the whole process, so what it said last is global
@@ -251,7 +252,6 @@ int weights_load(const struct weights_options *o, struct weights **out,
 		 struct err *e)
 {
 	auto_(weights) w = xcalloc(1, sizeof *w);
-	size_t packed = cpu_own_packed();
 	struct llama_model_params p = llama_model_default_params();
 	p.n_gpu_layers = o->gpu_layers;
 	p.progress_callback = on_progress;
@@ -268,12 +268,8 @@ int weights_load(const struct weights_options *o, struct weights **out,
 		return weights_complaint(ERR_CORRUPT, e);
 	if (check_kind(w, e))
 		return -1;
-	/* What was packed is not read again; the rest comes back page by page,
-	 * which is slow if it is much. */
-	bool is_packed =
-		cpu_own_packed() - packed > llama_model_size(w->model) / 2;
-	for (size_t i = 0; i < o->n_paths && is_packed; i++)
-		mapped_forget(o->paths[i]);
+	mapped_take(&w->copied);
+	mapped_forget(&w->copied);
 	const struct llama_vocab *v = weights_vocab(w);
 	for (int32_t i = 0; i < llama_vocab_n_tokens(v); i++) {
 		if (llama_vocab_is_eog(v, i))
@@ -285,11 +281,17 @@ int weights_load(const struct weights_options *o, struct weights **out,
 	return 0;
 }
 
+void weights_rest(const struct weights *w)
+{
+	mapped_forget(&w->copied);
+}
+
 void weights_free(struct weights *w)
 {
 	if (!w)
 		return;
 	llama_model_free(w->model);
+	mapped_fini(&w->copied);
 	tokens_fini(&w->enders);
 	free(w);
 }

@@ -34,6 +34,9 @@ must_use int weights_read_head(const char *path, struct gguf_file **out,
  * this engine does not know), ERR_MEMORY. */
 must_use int weights_load(const struct weights_options *o, struct weights **out,
 			  struct err *e);
+/* Leaves what use has brought back into memory of its files though it is there
+ * packed. It comes back when it is used; on any thread. */
+void weights_rest(const struct weights *w);
 void weights_free(struct weights *w);
 BASE_AUTO(weights);
 
