@@ -1,12 +1,9 @@
 #include "llama/attend.h"
 
 #include "base/base.h"
-#include "llama/simd.h"
+#include "llama/attend_priv.h"
 
 #include <math.h>
-#include <string.h>
-
-#define STEP 16 /* cells at a time */
 
 void attend_add(struct attend_part *to, const struct attend_part *more,
 		size_t n)
@@ -35,201 +32,97 @@ void attend_end(const struct attend_part *p, size_t n, float *out)
 }
 
 #ifdef __x86_64__
-#include <immintrin.h>
 
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,fma,f16c")))
-
-#define HIDDEN 0xfc00 /* minus infinity */
-
-AVX512 INLINE size_t push(uint32_t seen, const uint16_t *mask, size_t at,
-			  size_t n, uint32_t *cells, float *bias)
+AVX512 INLINE __mmask16 up_to_16(size_t n)
 {
-	for (; seen; seen &= seen - 1) {
-		size_t cell = at + (size_t)__builtin_ctz(seen);
-		cells[n] = (uint32_t)cell;
-		bias[n++] = mask[cell] ? _cvtsh_ss(mask[cell]) : 0;
-	}
-	return n;
+	return (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffff);
 }
 
-AVX512 size_t attend_seen(const uint16_t *mask, size_t first, size_t end,
-			  uint32_t *cells, float *bias)
+/* Products with n keys, 16 at a time, to weights. */
+AVX512 static void weigh(float *at, const float *bias, size_t n, float scale,
+			 struct attend_part *out)
 {
-	const __m512i hidden = _mm512_set1_epi16((int16_t)HIDDEN);
-	size_t n = 0, i = first;
-	for (; i + 32 <= end; i += 32) {
-		uint32_t seen = _mm512_cmpneq_epi16_mask(
-			_mm512_loadu_si512(mask + i), hidden);
-		n = push(seen, mask, i, n, cells, bias);
+	__m512 most = _mm512_set1_ps(-INFINITY), sum = _mm512_setzero_ps();
+	for (size_t i = 0; i < n; i += 16) {
+		__mmask16 there = up_to_16(n - i);
+		__m512 add = bias ? _mm512_maskz_loadu_ps(there, bias + i)
+				  : _mm512_setzero_ps();
+		__m512 score =
+			_mm512_fmadd_ps(_mm512_maskz_loadu_ps(there, at + i),
+					_mm512_set1_ps(scale), add);
+		most = _mm512_mask_max_ps(most, there, most, score);
+		_mm512_mask_storeu_ps(at + i, there, score);
 	}
-	for (; i < end; i++)
-		n = push(mask[i] != HIDDEN, mask, i, n, cells, bias);
-	return n;
+	out->most = _mm512_reduce_max_ps(most);
+	most = _mm512_set1_ps(out->most);
+	for (size_t i = 0; i < n; i += 16) {
+		__mmask16 there = up_to_16(n - i);
+		__m512 score = _mm512_maskz_loadu_ps(there, at + i);
+		__m512 weight = _mm512_maskz_mov_ps(
+			there, exp512(_mm512_sub_ps(score, most)));
+		sum = _mm512_add_ps(sum, weight);
+		_mm512_mask_storeu_ps(at + i, there, weight);
+	}
+	out->sum = _mm512_reduce_add_ps(sum);
 }
 
-/* The sum of each of 16 registers, in their order. */
-AVX512 INLINE __m512 sums512(__m512 *v)
+/* Where others lie between the cells of a query, its own are put side by side,
+ * so that the same are summed up as if it were alone. */
+AVX512 static void weigh_apart(float *room, const uint32_t *seen,
+			       size_t n_cells, float scale,
+			       struct attend_part *out)
 {
-	UNROLL for (int i = 0; i < 8; i++)
-	{
-		v[i] = _mm512_add_ps(
-			_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]),
-			_mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));
+	float own[ATTEND_PART + 16];
+	size_t n = 0;
+	for (size_t i = 0; i < n_cells; i += 16) {
+		__mmask16 some = (__mmask16)(seen[i / 32] >> i % 32);
+		_mm512_storeu_ps(own + n,
+				 _mm512_maskz_compress_ps(
+					 some, _mm512_loadu_ps(room + i)));
+		n += (size_t)__builtin_popcount(some);
 	}
-	UNROLL for (int i = 0; i < 4; i++)
-	{
-		__m512d a = _mm512_castps_pd(v[2 * i]),
-			b = _mm512_castps_pd(v[2 * i + 1]);
-		v[i] = _mm512_add_ps(
-			_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
-			_mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
-	}
-	UNROLL for (int i = 0; i < 3; i++)
-	{
-		/* Of the last four, two and two and then these. */
-		__m512 a = v[i < 2 ? 2 * i : 0], b = v[i < 2 ? 2 * i + 1 : 1];
-		v[i < 2 ? i : 0] =
-			_mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88),
-				      _mm512_shuffle_f32x4(a, b, 0xdd));
-	}
-	return v[0];
-}
-
-/* Rows of up to 16 cells as 32-bit floats. */
-AVX512 INLINE void widen(const struct attend_rows *rows, const uint32_t *cells,
-			 size_t n_cells, size_t n, float *out)
-{
-	for (size_t i = 0; i < n_cells; i++) {
-		const char *row =
-			(const char *)rows->first + cells[i] * rows->stride;
-		for (size_t j = 0; j < n; j += 16)
-			_mm512_store_ps(out + i * n + j,
-					_mm512_cvtph_ps(_mm256_loadu_si256(
-						(const void *)(row + 2 * j))));
+	weigh(own, NULL, n, scale, out);
+	n = 0;
+	for (size_t i = 0; i < n_cells; i += 16) {
+		__mmask16 some = (__mmask16)(seen[i / 32] >> i % 32);
+		_mm512_storeu_ps(room + i,
+				 _mm512_maskz_expandloadu_ps(some, own + n));
+		n += (size_t)__builtin_popcount(some);
 	}
 }
 
-AVX512 INLINE __m512 scores512(const float *q, const float *keys, size_t n)
+/* The first and how many, if they lie side by side. */
+AVX512 static bool is_range(const uint32_t *seen, size_t n_cells, size_t *first,
+			    size_t *n)
 {
-	__m512 v[STEP];
-	UNROLL for (size_t i = 0; i < STEP; i++)
-	{
-		v[i] = _mm512_mul_ps(_mm512_loadu_ps(q),
-				     _mm512_load_ps(keys + i * n));
-	}
-	UNROLL for (size_t j = 16; j < n; j += 16)
-	{
-		__m512 part = _mm512_loadu_ps(q + j);
-		UNROLL for (size_t i = 0; i < STEP; i++)
-		{
-			v[i] = _mm512_fmadd_ps(
-				part, _mm512_load_ps(keys + i * n + j), v[i]);
+	size_t words = (n_cells + 31) / 32, end = 0;
+	*first = *n = 0;
+	for (size_t i = words; i-- > 0;)
+		if (seen[i])
+			*first = 32 * i + (size_t)__builtin_ctz(seen[i]);
+	for (size_t i = 0; i < words; i++)
+		if (seen[i]) {
+			*n += (size_t)__builtin_popcount(seen[i]);
+			end = 32 * i + 32 - (size_t)__builtin_clz(seen[i]);
 		}
-	}
-	return sums512(v);
+	return end - *first == *n;
 }
 
-/* Adds up to 16 cells with these scores to a part of the answer. */
-AVX512 INLINE void take(struct attend_part *out, __m512 scores,
-			const float *values, size_t n_cells, size_t n)
+void attend(const struct attend_ask *a, const struct attend_query *q, size_t n,
+	    float *room)
 {
-	float weights[STEP];
-	float most = MAX(out->most, _mm512_reduce_max_ps(scores));
-	if (most > out->most) {
-		float by = expf(out->most - most);
-		out->sum *= by;
-		out->most = most;
-		for (size_t j = 0; j < n; j++)
-			out->values[j] *= by;
+	attend_keys(a, q, n, room);
+	for (size_t i = 0; i < n; i++) {
+		float *at = room + i * ATTEND_ROW;
+		size_t first, m;
+		if (is_range(q[i].seen, a->n_cells, &first, &m))
+			weigh(at + first, a->bias ? a->bias + first : NULL, m,
+			      a->scale, q[i].out);
+		else
+			weigh_apart(at, q[i].seen, a->n_cells, a->scale,
+				    q[i].out);
 	}
-	__m512 p = exp512(_mm512_sub_ps(scores, _mm512_set1_ps(most)));
-	p = _mm512_maskz_mov_ps((__mmask16)((1u << n_cells) - 1), p);
-	out->sum += _mm512_reduce_add_ps(p);
-	_mm512_storeu_ps(weights, p);
-	__m512 v[ATTEND_LARGEST / 16];
-	UNROLL for (size_t j = 0; j < n / 16; j++)
-	{
-		v[j] = _mm512_loadu_ps(out->values + 16 * j);
-	}
-	for (size_t i = 0; i < n_cells; i++) {
-		__m512 weight = _mm512_set1_ps(weights[i]);
-		UNROLL for (size_t j = 0; j < n / 16; j++)
-		{
-			v[j] = _mm512_fmadd_ps(
-				weight, _mm512_load_ps(values + i * n + 16 * j),
-				v[j]);
-		}
-	}
-	UNROLL for (size_t j = 0; j < n / 16; j++)
-	{
-		_mm512_storeu_ps(out->values + 16 * j, v[j]);
-	}
-}
-
-/* Rows of other heads lie between those of one, so the processor does not guess
- * where the next ones are. */
-AVX512 INLINE void fetch(const struct attend_rows *rows, const uint32_t *cells,
-			 size_t n_cells, size_t n)
-{
-	for (size_t i = 0; i < n_cells; i++) {
-		const char *row =
-			(const char *)rows->first + cells[i] * rows->stride;
-		for (size_t j = 0; j < 2 * n; j += 64)
-			_mm_prefetch(row + j, _MM_HINT_T0);
-	}
-}
-
-/* `n` is a constant wherever this is expanded. */
-AVX512 INLINE void attend_n(const struct attend_ask *a, const float *const *q,
-			    struct attend_part *out, size_t n)
-{
-	__attribute__((aligned(64))) float keys[STEP * ATTEND_LARGEST];
-	__attribute__((aligned(64))) float values[STEP * ATTEND_LARGEST];
-	for (size_t h = 0; h < a->n_heads; h++) {
-		out[h].most = -INFINITY;
-		out[h].sum = 0;
-		memset(out[h].values, 0, n * sizeof *out[h].values);
-	}
-	memset(keys, 0, STEP * n * sizeof *keys);
-	for (size_t i = 0; i < a->n_cells; i += STEP) {
-		size_t m = MIN(a->n_cells - i, (size_t)STEP);
-		__mmask16 is_there = (__mmask16)((1u << m) - 1);
-		size_t next = MIN(a->n_cells - i - m, (size_t)STEP);
-		fetch(&a->keys, a->cells + i + m, next, n);
-		fetch(&a->values, a->cells + i + m, next, n);
-		widen(&a->keys, a->cells + i, m, n, keys);
-		widen(&a->values, a->cells + i, m, n, values);
-		__m512 bias = _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY),
-						   is_there, a->bias + i);
-		for (size_t h = 0; h < a->n_heads; h++)
-			take(&out[h],
-			     _mm512_fmadd_ps(scores512(q[h], keys, n),
-					     _mm512_set1_ps(a->scale), bias),
-			     values, m, n);
-	}
-}
-
-#define SIZES(x) x(32) x(64) x(80) x(96) x(128) x(192) x(256)
-
-#define ATTEND(size)                                                 \
-	AVX512 static void attend_##size(const struct attend_ask *a, \
-					 const float *const *q,      \
-					 struct attend_part *out)    \
-	{                                                            \
-		attend_n(a, q, out, size);                           \
-	}
-SIZES(ATTEND)
-
-void attend(const struct attend_ask *a, const float *const *q,
-	    struct attend_part *out)
-{
-#define CASE(size)                        \
-	case size:                        \
-		attend_##size(a, q, out); \
-		break;
-	switch (a->n) {
-		SIZES(CASE)
-	}
+	attend_values(a, q, n, room);
 }
 
 bool attend_suits(size_t n)
@@ -237,7 +130,8 @@ bool attend_suits(size_t n)
 #define IS(size) || n == size
 	return __builtin_cpu_supports("avx512bw") &&
 	       __builtin_cpu_supports("avx512dq") &&
-	       __builtin_cpu_supports("fma") && (false SIZES(IS));
+	       __builtin_cpu_supports("fma") &&
+	       __builtin_cpu_supports("bmi2") && (false ATTEND_SIZES(IS));
 }
 
 #else /* never called */
@@ -248,16 +142,9 @@ bool attend_suits(size_t n)
 	return false;
 }
 
-size_t attend_seen(const uint16_t *mask, size_t first, size_t end,
-		   uint32_t *cells, float *bias)
+void attend(const struct attend_ask *a, const struct attend_query *q, size_t n,
+	    float *room)
 {
-	(void)mask, (void)first, (void)end, (void)cells, (void)bias;
-	return 0;
-}
-
-void attend(const struct attend_ask *a, const float *const *q,
-	    struct attend_part *out)
-{
-	(void)a, (void)q, (void)out;
+	(void)a, (void)q, (void)n, (void)room;
 }
 #endif

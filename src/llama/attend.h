@@ -1,10 +1,10 @@
-/* attend.h - attention of one token to the cells it sees, for all query heads
+/* attend.h - attention of tokens to the cells they see, for all query heads
  * that share a head of keys: softmax(scale * q . k + bias) * v.
  *
- * ggml's own for few tokens looks at every cell of the cache, also those of
- * other sequences, and takes them one by one. Here the cells a token sees are
- * listed first and 16 are taken at a time. Sums are 32-bit floats. What comes
- * of a token does not depend on the others that are computed with it.
+ * The cells that some tokens see are listed first (attend_seen.h) and taken by
+ * parts; what keys and values are made into is shared by all queries. Sums are
+ * 32-bit floats. What comes of a query does not depend on the others that are
+ * computed with it, bit for bit, nor on where its cells lie.
  *
  * By AVX-512; without state; any thread. */
 #pragma once
@@ -18,17 +18,17 @@ extern "C" {
 
 enum {
 	ATTEND_LARGEST = 256, /* numbers of a head */
+	ATTEND_PART = 256,    /* cells that a query takes at a time */
+	/* Cells that one of the queries taken together sees and another does
+	 * not. */
+	ATTEND_SPREAD = 64,
+	ATTEND_WINDOW = ATTEND_PART + ATTEND_SPREAD,
+	ATTEND_QUERIES = 96, /* that are taken together */
 };
 
 /* Can it be done here, for heads of n numbers? For the sizes that models have;
  * else nothing below is to be called. */
 bool attend_suits(size_t n);
-
-/* The cells from `first` up to `end` that a row of a mask, 16-bit floats, does
- * not hide with minus infinity, and what it adds to their scores. Gives how
- * many; each list has room for all. */
-size_t attend_seen(const uint16_t *mask, size_t first, size_t end,
-		   uint32_t *cells, float *bias);
 
 /* Keys or values of one head as 16-bit floats: those of cell i are i * stride
  * bytes behind the first. */
@@ -38,25 +38,32 @@ struct attend_rows {
 };
 
 struct attend_ask {
-	size_t n;	/* numbers of a head, which suits */
-	size_t n_heads; /* that share the keys */
+	size_t n; /* numbers of a head, which suits */
 	float scale;
 	struct attend_rows keys, values;
 	const uint32_t *cells;
-	const float *bias; /* of each cell */
-	size_t n_cells;
+	const float *bias; /* of each cell; NULL: none */
+	size_t n_cells;	   /* at most ATTEND_WINDOW */
 };
 
-/* A part of the answer for one query head: of some of the cells. */
+/* A part of the answer for one query: of some of the cells. */
 struct attend_part {
 	float *values; /* n; not divided by the sum yet */
 	float most;    /* the largest score */
 	float sum;     /* of exp(score - most); 0: nothing was seen */
 };
 
-/* q[h] are the n numbers of query head h. */
-void attend(const struct attend_ask *a, const float *const *q,
-	    struct attend_part *out);
+struct attend_query {
+	const float *q; /* n numbers */
+	/* Bit i % 32 of seen[i / 32] is of cells[i]; none behind the last. At
+	 * most ATTEND_PART are set. */
+	const uint32_t *seen;
+	struct attend_part *out;
+};
+
+/* Of up to ATTEND_QUERIES, with room for n * ATTEND_WINDOW floats. */
+void attend(const struct attend_ask *a, const struct attend_query *q, size_t n,
+	    float *room);
 /* Adds the answer of further cells to a part. */
 void attend_add(struct attend_part *to, const struct attend_part *more,
 		size_t n);

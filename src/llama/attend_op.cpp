@@ -1,8 +1,11 @@
-/* attend_op.cpp - attention (attend.h) as an operation of ggml. It is shared
- * out by tokens; where these are few, also by heads and by parts of what each
- * sees. The parts are the same whoever computes them: what comes of a token
- * depends neither on the number of threads nor on the tokens beside it. */
+/* attend_op.cpp - attention (attend.h) as an operation of ggml. Tokens are
+ * taken by blocks, so that those in a row that see nearly the same share the
+ * work on it. Where tokens are few, threads share them out also by heads and by
+ * parts of what each sees. The parts are the same whoever computes them: what
+ * comes of a token depends neither on the number of threads nor on the tokens
+ * beside it. */
 #include "llama/attend.h"
+#include "llama/attend_seen.h"
 #include "llama/cpu_own.h"
 
 #include <algorithm>
@@ -10,17 +13,10 @@
 
 namespace
 {
-/* From so many tokens on ggml can take them by tiles of the mask. That is
- * faster if they see very many cells (at 2,000 a prompt takes a quarter less,
- * at 500 a tenth) and most of a tile is not for nothing; but it rounds
- * otherwise, and an answer should not depend on what of its prompt was cached.
- */
-const size_t TILED_TOKENS = 64, TILED_CELLS = 4096, TILED_SHARE = 4;
-/* The side of a tile, as ggml's plan of its work has it. */
-const size_t TILE = 64;
 /* Fewer tokens for each thread are shared out by parts. */
 const size_t TOKENS_EACH = 4;
-const size_t PART_CELLS = 256;
+/* Blocks for each thread, as some take longer; and, of parts, heads. */
+const size_t BLOCKS_EACH = 4, HEADS_EACH = 2;
 const size_t MOST_HEADS = 64; /* that share keys */
 
 struct attention {
@@ -38,12 +34,12 @@ struct attention {
 		memcpy(&scale, op->op_params, sizeof scale);
 	}
 
-	const uint16_t *seen_by(size_t token, size_t stream) const
+	/* The rows of a mask from a token on. */
+	attend_masks masks(size_t token, size_t stream) const
 	{
-		return (const uint16_t *)((const char *)mask->data +
-					  token * mask->nb[1] +
-					  stream % (size_t)mask->ne[3] *
-						  mask->nb[3]);
+		return { (const char *)mask->data + token * mask->nb[1] +
+				 stream % (size_t)mask->ne[3] * mask->nb[3],
+			 mask->nb[1], n_cells };
 	}
 
 	const float *query(size_t head, size_t token, size_t stream) const
@@ -66,219 +62,261 @@ struct attention {
 				 stream * t->nb[3],
 			 t->nb[1] };
 	}
-
-	/* A few tokens stand for all. */
-	bool sees_very_much(uint32_t *cells, float *bias) const;
 };
 
-bool attention::sees_very_much(uint32_t *cells, float *bias) const
-{
-	size_t most = 0, all = 0, looked = 0;
-	size_t step = std::max(n_tokens / 8, (size_t)1);
-	for (size_t i = n_tokens; i > 0; i -= std::min(i, step)) {
-		size_t sees =
-			attend_seen(seen_by(i - 1, 0), 0, n_cells, cells, bias);
-		most = std::max(most, sees);
-		all += sees;
-		looked += n_cells;
-	}
-	return most > TILED_CELLS && all * TILED_SHARE >= looked;
-}
-
-/* Each thread's lists and room for two answers, then those of all parts. */
+/* What each thread has of its own: a run, room for scores, and two answers of
+ * each query. Then the answers of all parts. */
 struct workspace {
 	bool by_parts;
+	size_t block;	/* tokens, at most */
 	size_t n_parts; /* of one token, at most */
-	size_t each;	/* floats of an answer: values, most and sum per head */
-	size_t private_bytes;
-	size_t bytes;
+	size_t each;	/* floats of a part: values, most and sum per head */
+	size_t run_bytes, private_bytes, bytes;
 
 	workspace(const attention &a, size_t nth)
 	{
-		size_t tokens = a.n_tokens * a.n_streams;
+		size_t tokens = a.n_tokens * a.n_streams, queries;
 		by_parts = nth > 1 && tokens < nth * TOKENS_EACH;
-		n_parts = (a.n_cells + PART_CELLS - 1) / PART_CELLS;
+		block = std::max(
+			std::min(ATTEND_QUERIES / a.n_group, a.n_tokens),
+			(size_t)1);
+		queries = block * a.n_group;
+		n_parts = (a.n_cells + ATTEND_PART - 1) / ATTEND_PART;
 		each = a.n_heads * (a.n + 2);
-		private_bytes = a.n_cells * (sizeof(uint32_t) + sizeof(float)) +
-				2 * each * sizeof(float);
-		private_bytes = (private_bytes + 63) & ~(size_t)63;
+		run_bytes = attend_run_room(block, a.n_cells);
+		private_bytes = run_bytes + queries *
+						    (ATTEND_WINDOW + 2 * a.n) *
+						    sizeof(float);
 		bytes = nth * private_bytes;
 		if (by_parts)
 			bytes += tokens * n_parts * each * sizeof(float);
 	}
 };
 
-/* What one thread does of one operation. */
+/* What one thread does of one operation. Blocks are numbered through all
+ * streams. */
 struct work {
 	const attention a;
 	const workspace space;
-	uint32_t *cells;
-	float *bias;
-	size_t seen, seen_by; /* how many are listed, and whose */
-	float *total, *more, *shared;
+	size_t block, n_blocks; /* tokens of one, and blocks of a stream */
+	void *run_room;
+	attend_run run;
+	size_t listed; /* the block whose run it is, by parts */
+	float *room, *total, *more, *shared;
 
 	work(const ggml_tensor *op, const ggml_compute_params *params);
-	bool is_fit(const ggml_compute_params *params) const;
-	void run(const ggml_compute_params *params);
-	void list(size_t token);
-	void compute(size_t token, size_t head, size_t part, float *at) const;
-	void whole(size_t token);
-	void by_parts(size_t token);
-	void join(size_t token);
-	void tell(size_t token, float *at) const;
+	void go(const ggml_compute_params *params);
+	size_t tokens_for(size_t nth);
+	void list(size_t token, size_t stream, size_t most);
+	void compute(size_t token, size_t stream, size_t head, size_t part,
+		     attend_part *out);
+	void answers(size_t token, size_t stream, size_t head);
+	void whole(size_t item);
+	void list_block(size_t item);
+	void by_parts(size_t item);
+	void join(size_t item);
+	void share(size_t n_items, void (work::*one)(size_t),
+		   const ggml_compute_params *params);
 
-	size_t n_parts() const
+	size_t first_of(size_t item) const
 	{
-		return (seen + PART_CELLS - 1) / PART_CELLS;
+		return item % n_blocks * block;
 	}
 
-	attend_part part(float *at, size_t head) const
+	size_t tokens_of(size_t item) const
 	{
-		float *p = at + head * (a.n + 2);
-		return { p, p[a.n], p[a.n + 1] };
+		return std::min(a.n_tokens - first_of(item), block);
 	}
 
-	void put(const attend_part &p) const
+	/* The query heads that share keys, of all tokens of the run. */
+	size_t n_queries() const
 	{
-		p.values[a.n] = p.most;
-		p.values[a.n + 1] = p.sum;
+		return run.n_tokens * a.n_group;
 	}
 
-	void add(float *to, float *from, size_t head) const
+	float *shared_part(size_t token, size_t stream, size_t part,
+			   size_t head) const
 	{
-		attend_part sum = part(to, head), other = part(from, head);
-		attend_add(&sum, &other, a.n);
-		put(sum);
+		return shared +
+		       ((stream * a.n_tokens + token) * space.n_parts + part) *
+			       space.each +
+		       head * (a.n + 2);
 	}
 };
 
 work::work(const ggml_tensor *op, const ggml_compute_params *params)
-    : a(op), space(a, (size_t)params->nth), seen(0), seen_by(SIZE_MAX)
+    : a(op), space(a, (size_t)params->nth), listed(SIZE_MAX)
 {
 	char *base = (char *)params->wdata +
 		     (size_t)params->ith * space.private_bytes;
-	cells = (uint32_t *)base;
-	bias = (float *)(cells + a.n_cells);
-	total = bias + a.n_cells;
-	more = total + space.each;
+	size_t queries = space.block * a.n_group;
+	run_room = base;
+	room = (float *)(base + space.run_bytes);
+	total = room + queries * ATTEND_WINDOW;
+	more = total + queries * a.n;
 	shared = (float *)((char *)params->wdata +
 			   (size_t)params->nth * space.private_bytes);
+	block = std::clamp(tokens_for((size_t)params->nth), (size_t)1,
+			   space.block);
+	n_blocks = (a.n_tokens + block - 1) / block;
 }
 
-bool work::is_fit(const ggml_compute_params *params) const
+/* Tokens of a block. By parts, each has one run, which is listed once for many
+ * parts: of one token, if not all make one. */
+size_t work::tokens_for(size_t nth)
 {
-	return space.bytes <= params->wsize &&
-	       (a.n_tokens < TILED_TOKENS || !a.sees_very_much(cells, bias));
+	size_t tokens = a.n_tokens * a.n_streams;
+	if (nth == 1)
+		return space.block;
+	if (!space.by_parts)
+		return tokens / (nth * BLOCKS_EACH);
+	list(0, 0, space.block);
+	return run.n_tokens == tokens
+		       ? tokens * a.n_key_heads / (nth * HEADS_EACH)
+		       : 1;
 }
 
-/* Tokens are numbered through all streams. */
-void work::list(size_t token)
+void work::list(size_t token, size_t stream, size_t most)
 {
-	if (seen_by != token)
-		seen = attend_seen(
-			a.seen_by(token % a.n_tokens, token / a.n_tokens), 0,
-			a.n_cells, cells, bias);
-	seen_by = token;
+	attend_masks masks = a.masks(token, stream);
+	attend_run_make(&run, &masks, most, run_room);
 }
 
-/* The query heads that share one of keys, and one part of the listed cells. */
-void work::compute(size_t token, size_t head, size_t i, float *at) const
+/* A part of what the run sees, for the query heads that share one of keys. Its
+ * first token is given. */
+void work::compute(size_t token, size_t stream, size_t head, size_t part,
+		   attend_part *out)
 {
-	const float *queries[MOST_HEADS];
-	attend_part parts[MOST_HEADS];
-	size_t stream = token / a.n_tokens, from = i * PART_CELLS;
+	attend_query queries[ATTEND_QUERIES];
+	uint32_t seen[ATTEND_QUERIES][ATTEND_WORDS];
+	size_t from = part * ATTEND_PART, n = 0;
 	attend_ask ask = { a.n,
-			   a.n_group,
 			   a.scale,
 			   a.rows(a.k, head, stream),
 			   a.rows(a.v, head, stream),
-			   cells + from,
-			   bias + from,
-			   std::min(seen - from, PART_CELLS) };
-	for (size_t j = 0; j < a.n_group; j++) {
-		queries[j] = a.query(head * a.n_group + j, token % a.n_tokens,
-				     stream);
-		parts[j] = part(at, head * a.n_group + j);
+			   run.cells + from,
+			   run.bias ? run.bias + from : nullptr,
+			   std::min(run.n_cells - from,
+				    (size_t)ATTEND_WINDOW) };
+	for (size_t i = 0; i < run.n_tokens; i++) {
+		attend_run_part(&run, i, part, seen[i]);
+		for (size_t j = 0; j < a.n_group; j++, n++)
+			queries[n] = { a.query(head * a.n_group + j, token + i,
+					       stream),
+				       seen[i], &out[n] };
 	}
-	attend(&ask, queries, parts);
-	for (size_t j = 0; j < a.n_group; j++)
-		put(parts[j]);
+	attend(&ask, queries, n, room);
 }
 
-/* The listed token's answer. */
-void work::tell(size_t token, float *at) const
+/* Of the run, for the query heads that share one of keys. */
+void work::answers(size_t token, size_t stream, size_t head)
 {
-	for (size_t h = 0; h < a.n_heads; h++) {
-		attend_part p = part(at, h);
-		if (!seen)
-			p.sum = 0;
-		attend_end(&p, a.n,
-			   a.answer(h, token % a.n_tokens, token / a.n_tokens));
+	attend_part sums[ATTEND_QUERIES], parts[ATTEND_QUERIES];
+	for (size_t i = 0; i < n_queries(); i++) {
+		sums[i].values = total + i * a.n;
+		parts[i].values = more + i * a.n;
+	}
+	compute(token, stream, head, 0, sums);
+	for (size_t part = 1; part < attend_run_parts(&run); part++) {
+		compute(token, stream, head, part, parts);
+		for (size_t i = 0; i < n_queries(); i++)
+			attend_add(&sums[i], &parts[i], a.n);
+	}
+	for (size_t i = 0; i < n_queries(); i++)
+		attend_end(&sums[i], a.n,
+			   a.answer(head * a.n_group + i % a.n_group,
+				    token + i / a.n_group, stream));
+}
+
+void work::whole(size_t item)
+{
+	size_t token = first_of(item), stream = item / n_blocks,
+	       end = token + tokens_of(item);
+	for (; token < end; token += run.n_tokens) {
+		list(token, stream, end - token);
+		for (size_t h = 0; h < a.n_key_heads; h++)
+			answers(token, stream, h);
 	}
 }
-
-void work::whole(size_t token)
+void work::list_block(size_t item)
 {
-	list(token);
-	for (size_t i = 0; i < n_parts(); i++)
-		for (size_t h = 0; h < a.n_key_heads; h++) {
-			compute(token, h, i, i ? more : total);
-			for (size_t j = 0; i && j < a.n_group; j++)
-				add(total, more, h * a.n_group + j);
-		}
-	tell(token, total);
-}
-
-void work::join(size_t token)
-{
-	float *first = shared + token * space.n_parts * space.each;
-	list(token);
-	for (size_t h = 0; h < a.n_heads; h++)
-		for (size_t i = 1; i < n_parts(); i++)
-			add(first, first + i * space.each, h);
-	tell(token, first);
+	if (listed != item)
+		list(first_of(item), item / n_blocks, tokens_of(item));
+	listed = item;
 }
 
 void work::by_parts(size_t item)
 {
+	attend_part parts[ATTEND_QUERIES];
 	size_t head = item % a.n_key_heads,
-	       i = item / a.n_key_heads % space.n_parts,
-	       token = item / a.n_key_heads / space.n_parts;
-	list(token);
-	if (i < n_parts())
-		compute(token, head, i,
-			shared + (token * space.n_parts + i) * space.each);
+	       part = item / a.n_key_heads % space.n_parts,
+	       of = item / a.n_key_heads / space.n_parts;
+	list_block(of);
+	if (part >= attend_run_parts(&run))
+		return;
+	for (size_t i = 0; i < n_queries(); i++)
+		parts[i].values =
+			shared_part(first_of(of) + i / a.n_group, of / n_blocks,
+				    part, head * a.n_group + i % a.n_group);
+	compute(first_of(of), of / n_blocks, head, part, parts);
+	for (size_t i = 0; i < n_queries(); i++) {
+		parts[i].values[a.n] = parts[i].most;
+		parts[i].values[a.n + 1] = parts[i].sum;
+	}
 }
 
-void work::run(const ggml_compute_params *params)
+void work::join(size_t item)
 {
-	size_t tokens = a.n_tokens * a.n_streams, n = tokens;
-	if (space.by_parts)
-		n *= space.n_parts * a.n_key_heads;
+	size_t stream = item / n_blocks;
+	list_block(item);
+	for (size_t i = 0; i < run.n_tokens * a.n_heads; i++) {
+		size_t token = first_of(item) + i / a.n_heads,
+		       head = i % a.n_heads;
+		attend_part sum = { nullptr, 0, 0 };
+		for (size_t k = 0; k < attend_run_parts(&run); k++) {
+			float *p = shared_part(token, stream, k, head);
+			attend_part part = { p, p[a.n], p[a.n + 1] };
+			if (k)
+				attend_add(&sum, &part, a.n);
+			else
+				sum = part;
+		}
+		attend_end(&sum, a.n, a.answer(head, token, stream));
+	}
+}
+
+/* Among the threads, from the last on: tokens at the end see the most. */
+void work::share(size_t n_items, void (work::*one)(size_t),
+		 const ggml_compute_params *params)
+{
 	if (params->ith == 0)
 		cpu_own_ggml.chunk_set(params->threadpool, params->nth);
 	cpu_own_ggml.barrier(params->threadpool);
-	for (size_t i = (size_t)params->ith; i < n;
+	for (size_t i = (size_t)params->ith; i < n_items;
 	     i = (size_t)cpu_own_ggml.chunk_add(params->threadpool, 1))
-		space.by_parts ? by_parts(i) : whole(i);
-	if (!space.by_parts)
+		(this->*one)(n_items - 1 - i);
+}
+
+void work::go(const ggml_compute_params *params)
+{
+	size_t blocks = n_blocks * a.n_streams;
+	if (!space.by_parts) {
+		share(blocks, &work::whole, params);
 		return;
+	}
+	share(blocks * space.n_parts * a.n_key_heads, &work::by_parts, params);
 	cpu_own_ggml.barrier(params->threadpool);
-	for (size_t i = (size_t)params->ith; i < tokens;
+	for (size_t i = (size_t)params->ith; i < blocks;
 	     i += (size_t)params->nth)
 		join(i);
 }
 
 class traits : public ggml::cpu::tensor_traits
 {
-	/* Enough for either way: which it is the mask will say. */
 	bool work_size(int n_threads, const ggml_tensor *op,
 		       size_t &size) override
 	{
-		attention a(op);
-		size_t tiles = sizeof(float) * TILE * (4 * a.n + 2 * TILE);
-		size = std::max(workspace(a, (size_t)n_threads).bytes,
-				tiles * (size_t)n_threads);
+		size = workspace(attention(op), (size_t)n_threads).bytes;
 		return true;
 	}
 
@@ -286,9 +324,8 @@ class traits : public ggml::cpu::tensor_traits
 			     ggml_tensor *op) override
 	{
 		work w(op, params);
-		if (!w.is_fit(params))
-			return false;
-		w.run(params);
+		GGML_ASSERT(w.space.bytes <= params->wsize);
+		w.go(params);
 		return true;
 	}
 };
