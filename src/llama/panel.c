@@ -18,7 +18,7 @@ size_t panel_bytes(enum panel_type type, size_t n)
 bool panel_suits(enum panel_way way, enum panel_type type)
 {
 	return way == PANEL_AVX512 || (way == PANEL_AVX2 && type != PANEL_F16 &&
-				       panel_shapes[type].bits < 8);
+				       panel_shapes[type].bits < 6);
 }
 
 size_t panel_token_bytes(enum panel_type type, size_t n)
@@ -70,7 +70,8 @@ AVX2 static void quantize_block(const float *x, int8_t *q, float *scale,
 		all, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 	_mm256_storeu_si256((__m256i *)(void *)q, all);
 	*scale = largest / 127;
-	__m256i by_four = dot4(_mm256_set1_epi8(1), all);
+	__m256i by_four =
+		pairs_of(_mm256_maddubs_epi16(_mm256_set1_epi8(1), all));
 	sums[0] = sum_of(_mm256_castsi256_si128(by_four));
 	sums[1] = sum_of(_mm256_extracti128_si256(by_four, 1));
 }

@@ -22,9 +22,9 @@ enum {
 };
 
 /* ggml's types. A weight is d * q + m, where q has 4, 5, 6 or 8 bits and begins
- * at 0; the 16-bit floats d and m are of a block. With _K there is one d and one
- * m for 256 neighbours, times small whole numbers for each block of 32 (Q6_K: of
- * 16). */
+ * at 0; the 16-bit floats d and m are of a block. With _K there is one d and
+ * one m for 256 neighbours, times small whole numbers for each block of 32
+ * (Q6_K: of 16). */
 enum panel_type {
 	PANEL_Q4_0, /* m is -8 d */
 	PANEL_Q4_1,
@@ -65,8 +65,8 @@ size_t panel_token_bytes(enum panel_type type, size_t n);
 void panel_quantize(enum panel_type type, const float *x, size_t n,
 		    size_t first, size_t end, void *token);
 
-/* Multiplies panels of n columns with tokens, both one behind the other: of each
- * panel 16 numbers, from out[i * stride] on for token i. */
+/* Multiplies panels of n columns with tokens, both one behind the other: of
+ * each panel 16 numbers, from out[i * stride] on for token i. */
 void panel_multiply(enum panel_way way, enum panel_type type, size_t n,
 		    const void *panels, size_t n_panels, const void *tokens,
 		    size_t n_tokens, float *out, size_t stride);

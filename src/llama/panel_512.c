@@ -68,9 +68,8 @@ AVX512 INLINE struct scales scales_of_six(const uint8_t *head,
 		m = _mm_and_si128(m, _mm_set1_epi8(63));
 	} else {
 		__m128i both = m, d_high = _mm_loadu_si128(v + k - 4);
-		m = _mm_or_si128(
-			_mm_and_si128(_mm_srli_epi16(both, 4), low),
-			_mm_and_si128(_mm_srli_epi16(d, 2), high));
+		m = _mm_or_si128(_mm_and_si128(_mm_srli_epi16(both, 4), low),
+				 _mm_and_si128(_mm_srli_epi16(d, 2), high));
 		d = _mm_or_si128(
 			_mm_and_si128(both, low),
 			_mm_and_si128(_mm_srli_epi16(d_high, 2), high));
@@ -91,11 +90,11 @@ AVX512 INLINE struct scales scales(const struct panel_shape *s,
 	if (s->has_min)
 		out.m = halves(head + 2 * PANEL_ROWS);
 	for (size_t i = s->n_scales; s->n_blocks > 1 && i-- > 0;) {
-		__m128i v = _mm_loadu_si128((const void *)(bytes +
-			PANEL_ROWS * (s->n_scales * k + i)));
+		__m128i v = _mm_loadu_si128(
+			(const void *)(bytes +
+				       PANEL_ROWS * (s->n_scales * k + i)));
 		out.d[i] = _mm512_mul_ps(
-			out.d[0],
-			_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(v)));
+			out.d[0], _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(v)));
 	}
 	return out;
 }
@@ -146,9 +145,9 @@ AVX512 INLINE void add_block(const struct panel_shape *s, const uint8_t *head,
 			sum[i] = _mm512_fmadd_ps(
 				of.m, _mm512_set1_ps(t[i].total[b]), sum[i]);
 		for (size_t j = 0; j <= second; j++)
-			sum[i] = _mm512_fmadd_ps(
-				_mm512_cvtepi32_ps(acc[j][i]),
-				_mm512_mul_ps(of.d[j], scale), sum[i]);
+			sum[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[j][i]),
+						 _mm512_mul_ps(of.d[j], scale),
+						 sum[i]);
 	}
 }
 
@@ -204,8 +203,8 @@ TYPES(MULTIPLY)
 
 void panel_multiply_512(enum panel_type type, const struct panel_work *w)
 {
-#define CASE(type)                 \
-	case PANEL_##type:         \
+#define CASE(type)                  \
+	case PANEL_##type:          \
 		multiply_##type(w); \
 		break;
 	switch (type) {

@@ -37,8 +37,8 @@ AVX512 INLINE void tile(size_t n, const uint16_t *panels, size_t n_panels,
 	for (size_t k = 0; k < n; k++) {
 		for (size_t j = 0; j < n_panels; j++)
 			w[j] = _mm512_cvtph_ps(_mm256_loadu_si256(
-				(const void *)(panels + PANEL_ROWS * (n * j +
-								      k))));
+				(const void *)(panels +
+					       PANEL_ROWS * (n * j + k))));
 		UNROLL for (size_t i = 0; i < n_tokens; i++)
 		{
 			__m512 x = _mm512_set1_ps(tokens[i * n + k]);

@@ -48,7 +48,8 @@ static void pack_sixth(const struct source *from, size_t row, uint8_t *to)
 		uint32_t two = word(from->more + 4 * g) >> from->more_shift &
 			       0x03030303;
 		size_t turn = 4 + 2 * (g % 4);
-		v[g / 4] |= two << turn | (uint32_t)((uint64_t)two << turn >> 32);
+		v[g / 4] |=
+			two << turn | (uint32_t)((uint64_t)two << turn >> 32);
 	}
 	memcpy(to + 4 * row, &v[0], 4);
 	memcpy(to + 64 + 4 * row, &v[1], 4);
@@ -60,7 +61,8 @@ static void pack_block(const struct panel_shape *s, const struct source *from,
 	if (s->bits == 8) {
 		for (size_t g = 0; g < PANEL_GROUPS; g++) {
 			/* ggml's q is from -128 */
-			uint32_t four = word(from->nibbles + 4 * g) ^ 0x80808080;
+			uint32_t four =
+				word(from->nibbles + 4 * g) ^ 0x80808080;
 			memcpy(to + 64 * g + 4 * row, &four, 4);
 		}
 		return;
@@ -159,8 +161,8 @@ void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel)
 		memset(panel, 0, n_heads * head);
 	for (size_t i = 0; i < n_heads; i++)
 		for (size_t r = 0; r < PANEL_ROWS; r++) {
-			const uint8_t *from =
-				(const uint8_t *)rows + (r * n_heads + i) * each;
+			const uint8_t *from = (const uint8_t *)rows +
+					      (r * n_heads + i) * each;
 			uint8_t *to = (uint8_t *)panel + i * head;
 			if (s->n_blocks == 1)
 				pack_simple(s, from, r, to);
