@@ -1,6 +1,7 @@
 /* What lies in a slot is, byte for byte, what computing its tokens afresh
  * gives: however they came there, by being kept, cut, shared, cancelled or
  * computed beside others. */
+#include "base/log.h"
 #include "llama/tiny_make.h"
 
 #define CONTEXT 256
@@ -126,8 +127,15 @@ static void ask_any(struct tiny *t, uint32_t *seed, struct tiny_told *told)
 		 told);
 }
 
+static void count_lost(void *ctx, const char *source, struct str line)
+{
+	(void)source;
+	*(size_t *)ctx += memmem(line.p, line.n, "not go back", 11) != NULL;
+}
+
 static void ask_much(size_t cache_bytes, int rounds)
 {
+	size_t lost = 0;
 	static struct tiny_told told[OPEN];
 	struct tiny t;
 	struct afresh a;
@@ -136,6 +144,7 @@ static void ask_much(size_t cache_bytes, int rounds)
 	tiny_open_keeping(&t, CONTEXT, SLOTS, 32, cache_bytes);
 	afresh_open(&a, tiny_weights, CONTEXT);
 	memset(told, 0, sizeof told);
+	log_set_sink(count_lost, &lost);
 	for (int round = 0; round < rounds; round++) {
 		struct tiny_told *one = &told[tiny_random(&seed) % OPEN];
 		if (one->task && tiny_random(&seed) % 3 == 0) {
@@ -153,6 +162,8 @@ static void ask_much(size_t cache_bytes, int rounds)
 	tiny_settle(&t);
 	check_all(&a, t.b);
 	assert_int_equal(batch_open(t.b), 0);
+	log_set_sink(NULL, NULL);
+	assert_int_equal(lost, 0);
 	/* It was not for nothing. */
 	print_message("%zu cells checked, %zu used again\n", checked, cached);
 	assert_true(checked > 100 * (size_t)rounds);

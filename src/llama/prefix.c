@@ -313,14 +313,20 @@ static struct slot *free_slot(struct batch *b)
 	return best;
 }
 
-/* Fills an empty slot from host memory. */
+static bool has_room(const struct batch *b, size_t n)
+{
+	return b->is_recurrent || taken(b) + n <= llama_n_ctx(b->ctx);
+}
+
+/* Fills an empty slot from host memory, which may take more cells than the
+ * prompt then uses: if those that run leave fewer, nothing comes back. */
 static void fill(struct batch *b, struct slot *s, const struct batch_task *t,
 		 struct source *from)
 {
 	struct keep_state *k = from->whole;
-	while (!b->is_recurrent &&
-	       taken(b) + k->tokens.n > llama_n_ctx(b->ctx) && prefix_evict(b))
-		;
+	while (!has_room(b, k->tokens.n))
+		if (!prefix_evict(b))
+			return;
 	for (size_t i = 0; i < k->tokens.n; i++)
 		tokens_push(&s->cells, k->tokens.p[i]);
 	if (stow_back(b, s, k))
