@@ -56,10 +56,8 @@ try {
 	*out = s.release();
 	return 0;
 } catch (const std::exception &x) {
-	/* All it looks at are the vocabularies. */
-	return err_set(e, ERR_UNSUPPORTED,
-		       "the draft model's vocabulary is not the model's: "
-		       "choose a smaller model of the same family (%s)",
+	return err_set(e, ERR_ENGINE,
+		       "llama.cpp makes no drafts with this model: %s",
 		       x.what());
 }
 

@@ -25,7 +25,7 @@ struct draft_source_options {
 	int most, least; /* tokens of a draft; a shorter one is none */
 	float p_min;	 /* a token that is less probable ends the draft */
 };
-/* ERR_UNSUPPORTED: the two vocabularies do not fit. */
+/* The two vocabularies fit. */
 must_use int draft_source_open(const struct draft_source_options *o,
 			       struct draft_source **out, struct err *e);
 void draft_source_close(struct draft_source *s);
