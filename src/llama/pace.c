@@ -25,7 +25,8 @@ void pace_init(struct pace *p, int most)
 static void start_window(struct pace *p, int size)
 {
 	p->size = size;
-	p->steps = p->wall_ns = p->cpu_ns = 0;
+	p->steps = 0;
+	p->wall_ns = p->cpu_ns = p->other_ns = 0;
 }
 
 static void try_other(struct pace *p, int threads, double step_ns)
@@ -53,7 +54,7 @@ static void judge(struct pace *p, double step_ns, uint64_t at_ns)
 
 static void decide(struct pace *p, uint64_t at_ns)
 {
-	double step_ns = (double)p->wall_ns / (double)p->steps;
+	double step_ns = (double)p->wall_ns / p->steps;
 	double lost = p->now - (double)p->cpu_ns / (double)p->wall_ns;
 	if (p->was)
 		judge(p, step_ns, at_ns);
@@ -64,23 +65,42 @@ static void decide(struct pace *p, uint64_t at_ns)
 		try_other(p, p->now + 1, step_ns);
 }
 
+static uint64_t window_ns(const struct pace *p)
+{
+	return WINDOW_NS * (uint64_t)p->now;
+}
+
+/* Steps of another size: few are passed over, with many a window of theirs
+ * begins, and a try that was not judged is over. */
+static bool changes_size(struct pace *p, int size, uint64_t wall_ns)
+{
+	p->other_ns += wall_ns;
+	if (p->size && p->other_ns < window_ns(p))
+		return false;
+	if (p->was)
+		p->now = p->was;
+	p->was = 0;
+	start_window(p, size);
+	return true;
+}
+
 int pace_step(struct pace *p, int size, uint64_t wall_ns, uint64_t cpu_ns,
 	      uint64_t at_ns)
 {
-	/* Only steps of one size can be compared. */
-	if (size != p->size) {
-		if (p->was)
-			p->now = p->was;
-		p->was = 0;
-		start_window(p, size);
+	double steps = 1;
+	if (size > PACE_LARGE) {
+		steps = (double)size / PACE_LARGE;
+		size = PACE_LARGE;
 	}
-	p->steps++;
+	if (size != p->size && !changes_size(p, size, wall_ns))
+		return p->now;
+	p->steps += steps;
 	p->wall_ns += wall_ns;
 	p->cpu_ns += cpu_ns;
 	bool is_hopeless =
-		p->was && (double)p->wall_ns >
-				  HOPELESS * p->was_ns * (double)(p->steps + 2);
-	if (p->wall_ns < WINDOW_NS * (uint64_t)p->now && !is_hopeless)
+		p->was &&
+		(double)p->wall_ns > HOPELESS * p->was_ns * (p->steps + 2);
+	if (p->wall_ns < window_ns(p) && !is_hopeless)
 		return p->now;
 	decide(p, at_ns);
 	start_window(p, size);

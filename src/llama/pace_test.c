@@ -167,8 +167,29 @@ static void steps_of_other_sizes_are_not_compared(void **state)
 	pace_init(&p, 2);
 	for (int i = 0; i < 1000; i++) {
 		at += 10 * MS;
-		assert_int_equal(pace_step(&p, i, 10 * MS, 10 * MS, at), 2);
+		assert_int_equal(pace_step(&p, 1 + i % (PACE_LARGE - 1),
+					   10 * MS, 10 * MS, at),
+				 2);
 	}
+}
+
+/* Batches of texts to embed: hardly two are alike, and now and then comes a
+ * single short one. */
+static void large_steps_are_compared_by_the_token(void **state)
+{
+	struct pace p;
+	uint64_t at = 0;
+	(void)state;
+	pace_init(&p, 2);
+	for (uint64_t i = 0; at < 1000 * MS; i++) {
+		uint64_t size = i % 10 == 9 ? 14 : 40 + i * 67 % 200;
+		uint64_t ns =
+			(uint64_t)(hog_ms(p.now) * (double)(size * MS) / 100);
+		double got = hog_got(p.now) * p.now;
+		at += ns;
+		pace_step(&p, (int)size, ns, (uint64_t)((double)ns * got), at);
+	}
+	assert_int_equal(p.now, 1);
 }
 
 int main(void)
@@ -182,6 +203,7 @@ int main(void)
 		cmocka_unit_test(many_threads_go_at_once),
 		cmocka_unit_test(one_thread_is_the_least),
 		cmocka_unit_test(steps_of_other_sizes_are_not_compared),
+		cmocka_unit_test(large_steps_are_compared_by_the_token),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
