@@ -1,6 +1,7 @@
 #include "llama/pixels.h"
 
 #include "base/limits.h"
+#include "llama/webp.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -112,13 +113,42 @@ static int check_size(int width, int height, struct err *e)
 	return 0;
 }
 
+#if WEBP
+#define KINDS "PNG, JPEG, WebP or GIF"
+
+static bool is_webp(struct str file)
+{
+	return str_starts(file, "RIFF") && file.n >= 12 &&
+	       memcmp(file.p + 8, "WEBP", 4) == 0;
+}
+
+static int read_webp(struct str file, struct pixels *out, struct err *e)
+{
+	int width, height;
+	if (webp_size(file, &width, &height, e) || check_size(width, height, e))
+		return -1;
+	auto_free uint8_t *rgb = xcalloc((size_t)width * (size_t)height, 3);
+	if (webp_read(file, width, height, rgb, e))
+		return -1;
+	*out = (struct pixels){ steal(&rgb), (uint32_t)width,
+				(uint32_t)height };
+	return 0;
+}
+#else
+#define KINDS "PNG, JPEG or GIF"
+#endif
+
 int pixels_read(struct str file, struct pixels *out, struct err *e)
 {
 	struct str left = file;
 	int width, height, n;
+#if WEBP
+	if (is_webp(file))
+		return read_webp(file, out, e);
+#endif
 	if (!is_known(file))
 		return err_set(e, ERR_INVALID,
-			       "it is no PNG, JPEG or GIF: send one of these");
+			       "it is no " KINDS ": send one of these");
 	bound.most = SPARE_BYTES;
 	bound.until_ns = cpu_ns() + LIMIT_IMAGE_MS * 1000000ull;
 	if (!stbi_info_from_callbacks(&io, &left, &width, &height, &n))

@@ -229,8 +229,8 @@ WHOLE = picture(1)
 
 
 @pytest.mark.parametrize("data,words", [
-    (b"", "no PNG, JPEG or GIF"),
-    (b"hello", "no PNG, JPEG or GIF"),
+    (b"", "no PNG, JPEG, WebP or GIF"),
+    (b"hello", "no PNG, JPEG, WebP or GIF"),
     (WHOLE[:20], "cannot be read"),
     (WHOLE[:200], "cannot be read"),
     (b"\xff\xd8\xff" + bytes(100), "cannot be read"),
@@ -239,7 +239,9 @@ WHOLE = picture(1)
     (png([[(1, 2, 3)]], size=(16385, 10)), "cannot be read"),
     (png([[(1, 2, 3)]], size=(16000, 16000)), "make it smaller"),
     (png([[(1, 2, 3)] * 202] * 2), "one side may be"),
-    (b"RIFF\x24\0\0\0WEBPVP8 " + bytes(30), "no PNG, JPEG or GIF")],
+    (b"RIFF\x24\0\0\0WEBPVP8 " + bytes(30), "head is broken"),
+    (b"RIFF\x24\0\0\0WAVEfmt " + bytes(30), "no PNG, JPEG, WebP or GIF"),
+    (b"RIFF\x24\0\0\0WEBP", "head is broken")],
     ids=lambda p: p if isinstance(p, str) else f"{len(p)} bytes")
 def test_broken_pictures_are_the_clients_fault(seeing, data, words):
     refused(seeing, user(image(data), text("What?")), words)
@@ -337,6 +339,40 @@ def test_pictures_of_each_kind(seeing, data):
     assert data, f"{PHOTO} is missing: run `make test`, which brings it"
     answer = ask(seeing, user(image(data, detail="low"), text("What is it?")))
     assert content(answer) and counted(answer) > TOKENS
+
+
+def webp(data, *how):
+    return subprocess.run(["cwebp", "-quiet", *how, "-o", "-", "--", "-"], input=data,
+                          capture_output=True, check=True).stdout
+
+
+def test_a_webp_file_is_the_picture_that_was_put_in_it(word_eyes, small):
+    first = picture(3, 200, 120)
+    as_png = ask(small, user(image(first), text("What is it?")), cache_prompt=False)
+    as_webp = ask(small, user(image(webp(first, "-lossless")), text("What is it?")),
+                  cache_prompt=False)
+    assert counted(as_webp) == counted(as_png)
+    assert logprobs(as_webp) == pytest.approx(logprobs(as_png), abs=1e-4)
+    for how in (("-q", "90"), ("-q", "1", "-m", "6"), ("-alpha_q", "10")):
+        assert content(ask(word_eyes, user(image(webp(first, *how)), text("?")))) is not None
+
+
+def test_webp_files_that_are_refused(seeing, tmp_path):
+    whole = webp(picture(3, 200, 120), "-lossless")
+    refused(seeing, user(image(whole[:-2000])), "cut or broken")
+    refused(seeing, user(image(webp(png([[(1, 2, 3)] * 202] * 2), "-lossless"))),
+            "one side may be")
+    # VP8L: the width and height less one, 14 bits each, behind its signature.
+    huge = bytearray(whole)
+    struct.pack_into("<I", huge, 21, 16382 | 16382 << 14)
+    was = rss(seeing)
+    refused(seeing, user(image(bytes(huge))), "make it smaller")
+    assert rss(seeing) - was < 50 << 20
+    for n in range(2):
+        (tmp_path / f"{n}.png").write_bytes(picture(n))
+    subprocess.run(["img2webp", "-o", tmp_path / "moving.webp", tmp_path / "0.png",
+                    tmp_path / "1.png"], check=True, capture_output=True)
+    refused(seeing, user(image((tmp_path / "moving.webp").read_bytes())), "is an animation")
 
 
 def test_a_url_that_is_no_object(seeing):
