@@ -9,6 +9,7 @@
 
 #include <llama.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/random.h>
 
@@ -31,7 +32,7 @@ struct images {
 	images_done_fn done;
 	void *ctx;
 	bool is_reading;
-	bool is_gone; /* freed while it was read */
+	atomic_bool is_gone; /* freed while it was read */
 };
 
 /* ---- the parts ---- */
@@ -159,7 +160,8 @@ static int read_all(void *ctx, struct err *e)
 	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
 	struct images *im = ctx;
 	int rc = 0;
-	for (size_t i = 0; !rc && i < im->n; i++) {
+	for (size_t i = 0; !rc && i < im->n && !atomic_load(&im->is_gone);
+	     i++) {
 		pthread_mutex_lock(&one);
 		rc = read_item(im->serve->projector, &im->items[i], e);
 		pthread_mutex_unlock(&one);
@@ -176,7 +178,7 @@ static void on_read(void *ctx, int outcome, const struct err *failure)
 	im->is_reading = false;
 	for (size_t i = 0; i < im->n; i++)
 		json_decref(steal(&im->items[i].url));
-	if (im->is_gone) {
+	if (atomic_load(&im->is_gone)) {
 		images_free(im);
 		return;
 	}
@@ -201,7 +203,7 @@ void images_free(struct images *im)
 {
 	if (!im)
 		return;
-	im->is_gone = true;
+	atomic_store(&im->is_gone, true);
 	if (im->is_reading)
 		return;
 	for (size_t i = 0; i < im->n; i++) {

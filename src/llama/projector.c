@@ -9,11 +9,29 @@
 
 /* ---- the thread that encodes ---- */
 
+/* Who asked may have gone, and then nobody else can come to hold it. */
+static bool is_wanted(const struct projector *p, struct image *i)
+{
+	return !atomic_load(&p->is_stopping) && atomic_load(&i->refs) > 1;
+}
+
+bool projector_goes_on(const struct projector *p)
+{
+	return !p->encoding || is_wanted(p, p->encoding);
+}
+
 static void encode(struct projector *p, struct image *i)
 {
 	uint64_t start = timer_now_ns();
 	size_t bytes = i->n_tokens * p->width * sizeof(float);
+	log_debug("image begins tokens=%zu", i->n_tokens);
+	p->encoding = i;
 	const float *made = p->fns->encode(p, i->chunk);
+	p->encoding = NULL;
+	if (!is_wanted(p, i)) {
+		log_debug("image left, nobody waits for it");
+		return;
+	}
 	if (!made) {
 		atomic_store(&i->phase, IMAGE_BROKEN);
 		return;
@@ -29,7 +47,8 @@ static struct image *next(struct projector *p)
 {
 	struct list *link = NULL;
 	pthread_mutex_lock(&p->mutex);
-	while (!p->is_stopping && !(link = list_pop_front(&p->queue)))
+	while (!atomic_load(&p->is_stopping) &&
+	       !(link = list_pop_front(&p->queue)))
 		pthread_cond_wait(&p->cond, &p->mutex);
 	pthread_mutex_unlock(&p->mutex);
 	return link ? container_of(link, struct image, link) : NULL;
@@ -39,8 +58,7 @@ static void *run(void *arg)
 {
 	struct projector *p = arg;
 	for (struct image *i; (i = next(p));) {
-		/* Nobody else holds it: who asked has gone. */
-		if (atomic_load(&i->refs) > 1)
+		if (is_wanted(p, i))
 			encode(p, i);
 		image_free(i);
 		pthread_mutex_lock(&p->mutex);
@@ -98,7 +116,7 @@ void projector_free(struct projector *p)
 	if (!p)
 		return;
 	pthread_mutex_lock(&p->mutex);
-	p->is_stopping = true;
+	atomic_store(&p->is_stopping, true);
 	pthread_cond_signal(&p->cond);
 	pthread_mutex_unlock(&p->mutex);
 	if (p->has_thread)

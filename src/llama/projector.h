@@ -2,7 +2,8 @@
  * (mmproj) and llama.cpp's library mtmd.
  *
  * A thread of its own encodes, one image after the other, so that answers go on
- * meanwhile. It outlives its images (image.h). */
+ * meanwhile, and leaves one for which nobody waits any more. It outlives its
+ * images (image.h). */
 #pragma once
 #include "llama/picture.h"
 #include "llama/tokens.h"
@@ -27,7 +28,7 @@ bool projector_is_built(void);
  * with the model, or mtmd is not there). */
 must_use int projector_open(const struct projector_options *o,
 			    struct projector **out, struct err *e);
-/* Waits for the image that is being encoded. */
+/* What is being encoded is left at its next step. */
 void projector_free(struct projector *p);
 /* Called on its thread whenever an image is done. */
 void projector_set_wake(struct projector *p, void (*fn)(void *ctx), void *ctx);

@@ -52,6 +52,19 @@ static int read_picture(struct projector *p, const struct picture *pic,
 	return err_wrap(e, "the model cannot take it");
 }
 
+/* What the encoder computes at once, before it may be stopped: a part of one of
+ * its layers. */
+#define STEPS 16
+
+static bool on_step(struct ggml_tensor *t, bool is_asking, void *ctx)
+{
+	struct projector *p = ctx;
+	(void)t;
+	if (is_asking)
+		return ++p->n_steps % STEPS == 0;
+	return projector_goes_on(p);
+}
+
 static const float *encode(struct projector *p, void *chunk)
 {
 	if (mtmd_encode_chunk(p->mtmd, chunk))
@@ -134,6 +147,8 @@ int projector_mtmd_open(struct projector *p, const struct projector_options *o,
 	params.use_gpu = o->has_gpu;
 	params.print_timings = false;
 	params.n_threads = o->threads;
+	params.cb_eval = on_step;
+	params.cb_eval_user_data = p;
 	p->mtmd =
 		mtmd_init_from_file(o->path, weights_model(o->weights), params);
 	if (!p->mtmd)

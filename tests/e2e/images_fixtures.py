@@ -51,12 +51,12 @@ def user(*parts):
 
 # ---- projectors: what makes embeddings of pictures ----
 
-def vision_encoder(out, kind, projected, random, width=16, feed=32):
+def vision_encoder(out, kind, projected, random, width=16, feed=32, view=VIEW, layers=2):
     """Keys and layers that all of them have."""
     out.add_bool("clip.has_vision_encoder", True)
     out.add_string("clip.projector_type", kind)
-    for key, value in (("image_size", VIEW), ("patch_size", PATCH), ("embedding_length", width),
-                       ("feed_forward_length", feed), ("block_count", 2),
+    for key, value in (("image_size", view), ("patch_size", PATCH), ("embedding_length", width),
+                       ("feed_forward_length", feed), ("block_count", layers),
                        ("projection_dim", projected), ("attention.head_count", 2)):
         out.add_uint32(f"clip.vision.{key}", value)
     out.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-5)
@@ -68,7 +68,7 @@ def vision_encoder(out, kind, projected, random, width=16, feed=32):
         made = random.normal(1 if is_norm else 0, 0.1 if is_norm else scale, shape)
         out.add_tensor(name, made.astype(np.float32))
 
-    for i in range(2):
+    for i in range(layers):
         b = f"v.blk.{i}."
         for n in ("attn_q", "attn_k", "attn_v", "attn_out"):
             add(b + n + ".weight", width, width)
@@ -84,13 +84,13 @@ def vision_encoder(out, kind, projected, random, width=16, feed=32):
     return add
 
 
-def make_llava(path, projected, word=None, seed=1):
+def make_llava(path, projected, word=None, seed=1, view=VIEW, layers=2):
     """LLaVA's: 16 tokens a picture. With `word`, every token is that embedding, whatever the
-    picture shows."""
+    picture shows. A large `view` has many layers work on many tokens."""
     random, width = np.random.default_rng(seed), 16
     out = gguf.GGUFWriter(path, "clip")
-    add = vision_encoder(out, "mlp", projected, random)
-    add("v.position_embd.weight", (VIEW // PATCH) ** 2, width)
+    add = vision_encoder(out, "mlp", projected, random, view=view, layers=layers)
+    add("v.position_embd.weight", (view // PATCH) ** 2, width)
     add("v.pre_ln.weight", width, is_norm=True)
     add("v.pre_ln.bias", width)
     add("mm.0.weight", projected, width)

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import struct
 import subprocess
 import zlib
@@ -204,6 +205,31 @@ def test_who_leaves_before_the_picture_is_seen_leaves_nothing(seeing):
     eventually(lambda: not any(s["is_processing"] for s in seeing.http.get("/slots").json()))
     eventually(lambda: seeing.metric("running") == 0)
     assert content(ask(seeing, user(image(picture(21)), text("Still there?"))))
+
+
+def test_nobody_waits_for_the_encoder_of_who_has_left(spawn, tmp_path):
+    """It would take a minute."""
+    slow = tmp_path / "slow.gguf"
+    make_llava(slow, 576, view=384, layers=100)
+    m = spawn(TEXT_GGUF, "--mmproj", slow, "--ctx-size", 4096, "--log-level", "debug",
+              "--threads", 1)
+
+    body = json.dumps({"messages": user(image(picture(1)), text("?"))}).encode()
+
+    def leave():
+        before = m.log().count("image begins")
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(m.listen.removeprefix("unix:"))
+            s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                      b"%d\r\n\r\n" % len(body) + body)
+            eventually(lambda: m.log().count("image begins") > before)
+
+    leave()
+    eventually(lambda: "image left" in m.log())
+    leave()
+    eventually(lambda: m.log().count("image left") == 2)
+    assert m.chat("Still there?").status_code == 200
+    assert "image encoded" not in m.log()
 
 
 # ---- what is refused ----
