@@ -24,5 +24,6 @@ int webp_read(struct str file, int width, int height, uint8_t *rgb,
 	if (WebPDecodeRGBInto((const uint8_t *)file.p, file.n, rgb,
 			      row * (size_t)height, (int)row))
 		return 0;
-	return err_set(e, ERR_INVALID, "it cannot be read: it is cut or broken");
+	return err_set(e, ERR_INVALID,
+		       "it cannot be read: it is cut or broken");
 }
