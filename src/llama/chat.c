@@ -121,7 +121,8 @@ static int check_tools(const json_t *tools, struct err *e)
 		const char *type =
 			json_string_value(json_object_get(tool, "type"));
 		const json_t *f = json_object_get(tool, "function");
-		const json_t *p = json_object_get(f, "parameters");
+		json_t *p = json_object_get(f, "parameters");
+		bool strict = json_is_true(json_object_get(f, "strict"));
 		if (!type || strcmp(type, "function") != 0 ||
 		    !json_is_string(json_object_get(f, "name")) ||
 		    (p && !json_is_object(p) && !json_is_null(p)))
@@ -133,8 +134,8 @@ static int check_tools(const json_t *tools, struct err *e)
 		if (json_is_object(p) && schema_weigh(p, "tools", &weight, e))
 			return -1;
 		if (json_is_object(p) &&
-		    json_is_true(json_object_get(f, "strict")) &&
-		    schema_check(p, "tools", e))
+		    ((strict && schema_check(p, "tools", e)) ||
+		     schema_fit(p, strict, "tools", e)))
 			return err_wrap(e, "tools[%zu]", i);
 	}
 	return 0;
@@ -194,6 +195,17 @@ static int parallel_calls(const struct generate *g)
 	return json_is_object(g->params.tool_choice) ? 0 : -1;
 }
 
+/* The body is this request's own; *out is the caller's. */
+static int take_schema(json_t *s, bool strict, char **out, struct err *e)
+{
+	if ((strict && schema_check(s, "response_format", e)) ||
+	    schema_fit(s, strict, "response_format", e))
+		return -1;
+	*out = json_object_size(s) ? json_text(s)
+				   : xstrdup("{\"type\":\"object\"}");
+	return 0;
+}
+
 /* *schema is the caller's; NULL for free text. */
 static int read_format(const struct params *p, char **schema, struct err *e)
 {
@@ -206,28 +218,25 @@ static int read_format(const struct params *p, char **schema, struct err *e)
 	if (schema_weigh(f, "response_format", &weight, e))
 		return -1;
 	if (type && strcmp(type, "json_object") == 0) {
-		const json_t *s = json_object_get(f, "schema");
-		*schema = json_object_size(s)
-				  ? json_text(s)
-				  : xstrdup("{\"type\":\"object\"}");
-		return 0;
+		return take_schema(json_object_get(f, "schema"), false, schema,
+				   e);
 	}
 	if (!type || strcmp(type, "json_schema") != 0)
 		return err_field(e, "response_format",
 				 "'response_format.type' must be text, "
 				 "json_object or json_schema");
 	const json_t *outer = json_object_get(f, "json_schema");
-	const json_t *s = json_object_get(outer, "schema");
+	json_t *s = json_object_get(outer, "schema");
+	bool strict = false;
 	if (!json_is_object(s))
 		return err_field(e, "response_format",
 				 "'response_format.json_schema.schema' must be "
 				 "an object");
-	if (json_is_true(json_object_get(outer, "strict")) &&
-	    schema_check(s, "response_format", e))
+	if (json_get_bool(outer, "strict", &strict, e)) {
+		snprintf(e->param, sizeof e->param, "response_format");
 		return -1;
-	*schema = json_object_size(s) ? json_text(s)
-				      : xstrdup("{\"type\":\"object\"}");
-	return 0;
+	}
+	return take_schema(s, strict, schema, e);
 }
 
 /* A chat that ends with the assistant's words is continued, not answered. */

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <exception>
 #include <memory>
 #include <random>
@@ -46,6 +47,7 @@ struct common_shim_parser {
 
 struct common_shim_sampler {
 	common_sampler_ptr sampler;
+	uint64_t spent_ms, n_tokens;
 };
 
 /* The message of an exception as one line. */
@@ -232,6 +234,39 @@ static void call_once(std::string &grammar)
 		grammar.erase(end - 1, 1);
 }
 
+static void set_rule(std::string &grammar, const char *name, const char *rule)
+{
+	std::string head = std::string(name) + " ::= ";
+	size_t at = grammar.compare(0, head.size(), head) == 0
+			    ? 0
+			    : grammar.find("\n" + head);
+	if (at == std::string::npos)
+		return;
+	at = grammar.find(head, at) + head.size();
+	grammar.replace(at, grammar.find('\n', at) - at, rule);
+}
+
+/* llama.cpp's rules let through halves of characters, the 31st of February
+ * and numbers that no program can hold. */
+static void set_rules(std::string &grammar)
+{
+	set_rule(grammar, "char",
+		 "[^\"\\\\\\x7F\\x00-\\x1F] | [\\\\] ([\"\\\\bfnrt] | \"u\" "
+		 "([0-9a-cA-CefEF] [0-9a-fA-F]{3} | [dD] [0-7] "
+		 "[0-9a-fA-F]{2}))");
+	set_rule(grammar, "number",
+		 "(\"-\"? integral-part) (\".\" decimal-part)? "
+		 "([eE] [-+]? [0-9]{1,2})?");
+	set_rule(
+		grammar, "date",
+		"[1-9] [0-9]{3} \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" "
+		"(\"0\" [1-9] | [12] [0-9] | \"3\" [01]) | "
+		"(\"0\" [469] | \"11\") \"-\" "
+		"(\"0\" [1-9] | [12] [0-9] | \"30\") | "
+		"\"02-\" (\"0\" [1-9] | \"1\" [0-9] | \"2\" [0-8])) | "
+		"[1-9] [0-9] (\"0\" [48] | [2468] [048] | [13579] [26]) \"-02-29\"");
+}
+
 static void set_variables(common_chat_templates_inputs &in,
 			  const common_shim_ask &ask)
 {
@@ -298,6 +333,7 @@ static void render(const common_shim_templates &t, const common_shim_ask &ask,
 		call_at_once(p.params.grammar);
 	if (!in.parallel_tool_calls)
 		call_once(p.params.grammar);
+	set_rules(p.params.grammar);
 	p.grammar_type = in.json_schema.empty()
 				 ? COMMON_GRAMMAR_TYPE_TOOL_CALLS
 				 : COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT;
@@ -543,6 +579,16 @@ static void set_budget(common_params_sampling &s, const common_shim_prompt &p)
 	s.reasoning_budget_forced = s.reasoning_budget_end.front();
 }
 
+static void make_sampler(const llama_model *model,
+			 const common_params_sampling &s,
+			 common_shim_sampler &out, const char *&exceeded)
+{
+	template_bounds bounds(s.grammar.grammar.size(), exceeded);
+	/* It changes what it is given. */
+	auto own = s;
+	out.sampler.reset(common_sampler_init(model, own));
+}
+
 int common_shim_sampler_new(const struct llama_model *model,
 			    const struct sample_spec *spec,
 			    struct common_shim_sampler **out, struct err *e)
@@ -570,7 +616,19 @@ try {
 	set_budget(s, p);
 	s.reasoning_budget_tokens = spec->budget;
 	auto made = std::make_unique<common_shim_sampler>();
-	made->sampler.reset(common_sampler_init(model, s));
+	const char *exceeded = nullptr;
+	try {
+		make_sampler(model, s, *made, exceeded);
+		if (exceeded)
+			throw std::bad_alloc();
+	} catch (const std::exception &x) {
+		if (!exceeded)
+			throw;
+		return err_set(e, ERR_INVALID,
+			       "the grammar of the answer is refused: it takes "
+			       "more than %s",
+			       exceeded);
+	}
 	*out = made.release();
 	return 0;
 } catch (const std::exception &x) {
@@ -588,14 +646,58 @@ void common_shim_sampler_saw(struct common_shim_sampler *s, int32_t token)
 	common_sampler_accept(s->sampler.get(), token, false);
 }
 
+/* While it lives, the search of a token is bounded and counted. */
+class search_bounds
+{
+	common_shim_sampler &of;
+	const char *&exceeded;
+	timespec began;
+
+      public:
+	search_bounds(common_shim_sampler &s, const char *&out)
+	    : of(s), exceeded(out)
+	{
+		uint64_t may = LIMIT_GRAMMAR_ANSWER_MS +
+			       s.n_tokens * LIMIT_GRAMMAR_EACH_MS;
+		struct bounds b;
+		b.bytes = LIMIT_GRAMMAR_BYTES;
+		b.time_ms = MIN(may > s.spent_ms ? may - s.spent_ms : 1,
+				(uint64_t)LIMIT_GRAMMAR_TOKEN_MS);
+		exceeded = nullptr;
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &began);
+		bounds_begin(&b);
+	}
+	~search_bounds()
+	{
+		timespec now;
+		exceeded = bounds_end();
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+		of.spent_ms +=
+			(uint64_t)((now.tv_sec - began.tv_sec) * 1000 +
+				   (now.tv_nsec - began.tv_nsec) / 1000000);
+		of.n_tokens++;
+	}
+};
+
+static int32_t search(common_shim_sampler &s, llama_context *ctx, int32_t row,
+		      const char *&exceeded)
+{
+	search_bounds bounds(s, exceeded);
+	auto token = common_sampler_sample(s.sampler.get(), ctx, row);
+	common_sampler_accept(s.sampler.get(), token, true);
+	return token;
+}
+
 int32_t common_shim_sampler_next(struct common_shim_sampler *s,
 				 struct llama_context *ctx, int32_t row)
-try {
-	auto token = common_sampler_sample(s->sampler.get(), ctx, row);
-	common_sampler_accept(s->sampler.get(), token, true);
-	return token;
-} catch (const std::exception &) {
-	return -1;
+{
+	const char *exceeded = nullptr;
+	try {
+		int32_t token = search(*s, ctx, row, exceeded);
+		return exceeded ? COMMON_SHIM_SLOW : token;
+	} catch (const std::exception &) {
+		return exceeded ? COMMON_SHIM_SLOW : COMMON_SHIM_NONE;
+	}
 }
 
 void common_shim_memory(const struct llama_context *ctx,

@@ -93,7 +93,10 @@ must_use int common_shim_sampler_new(const struct llama_model *model,
 				     struct err *e);
 void common_shim_sampler_free(struct common_shim_sampler *s);
 void common_shim_sampler_saw(struct common_shim_sampler *s, int32_t token);
-/* -1: nothing fits the grammar any more. */
+/* A token, or why there is none; then it is not to be asked again. NONE:
+ * nothing fits the grammar any more. SLOW: the search was ended by
+ * LIMIT_GRAMMAR_*. */
+enum { COMMON_SHIM_NONE = -1, COMMON_SHIM_SLOW = -2 };
 int32_t common_shim_sampler_next(struct common_shim_sampler *s,
 				 struct llama_context *ctx, int32_t row);
 

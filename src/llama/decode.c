@@ -8,6 +8,7 @@
 #include "llama/decode.h"
 
 #include "llama/batch_priv.h"
+#include "llama/common_shim.h"
 #include "llama/draft.h"
 #include "llama/lora_turn.h"
 #include "llama/prefix.h"
@@ -233,7 +234,12 @@ static bool sample(struct batch *b, struct batch_task *t, int32_t row,
 	t->times.n_made++;
 	t->times.n_accepted += guess >= 0 && token.id == guess;
 	t->times.last_ns = token.at_ns;
-	if (token.id < 0) {
+	if (token.id == COMMON_SHIM_SLOW) {
+		err_set(&t->err, ERR_INVALID,
+			"the format that was asked for takes too long to keep "
+			"to: its patterns or alternatives must be simpler");
+		decode_end(t, BATCH_FAILED);
+	} else if (token.id < 0) {
 		err_set(&t->err, ERR_ENGINE,
 			"no token of the model fits the "
 			"format that was asked for");

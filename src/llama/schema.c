@@ -19,7 +19,10 @@ static const char *const of_string[] = { "type", "minLength", "maxLength",
 					 NULL };
 static const char *const of_pattern[] = { "type", "pattern", NULL };
 static const char *const of_format[] = { "type", "format", NULL };
-static const char *const of_integer[] = { "type", "minimum", "maximum", NULL };
+static const char *const of_integer[] = {
+	"type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+	NULL
+};
 static const char *const of_type[] = { "type", NULL };
 static const char *const of_ref[] = { "$ref", NULL };
 static const char *const of_any[] = { "anyOf", NULL };

@@ -17,3 +17,10 @@ must_use int schema_weigh(const json_t *schema, const char *field,
 /* -1 names the keyword, and where it stands; `field` is the request's. */
 must_use int schema_check(const json_t *schema, const char *field,
 			  struct err *e);
+/* Changes what llama.cpp would take wrongly into what it takes: patterns
+ * (pattern.h), bounds of integers beyond its numbers. A pattern that cannot be
+ * kept to is left out, or refused if `strict`. -1 also where no value would do
+ * (a minimum above the maximum): llama.cpp then counts on, until the memory
+ * ends. */
+must_use int schema_fit(json_t *schema, bool strict, const char *field,
+			struct err *e);

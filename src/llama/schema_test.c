@@ -81,6 +81,84 @@ static void what_it_leaves_out_is_refused_by_name(void **state)
 	}
 }
 
+/* The schema as it is given to llama.cpp, or NULL; the caller's. */
+static char *fit(const char *text, bool strict, struct err *e)
+{
+	auto_json *schema = NULL;
+	assert_int_equal(json_parse(str_of(text), &schema, e), 0);
+	*e = (struct err){ 0 };
+	return schema_fit(schema, strict, "tools", e) ? NULL
+						      : json_text(schema);
+}
+
+static void what_the_engine_takes_wrongly_is_changed(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "{\"pattern\":\"^a$\"}",
+		  "{\"pattern\":\"^([\\\\U00000061])$\"}" },
+		{ "{\"maxLength\":9999}", "{\"maxLength\":2000}" },
+		{ "{\"type\":\"integer\",\"exclusiveMinimum\":1,"
+		  "\"exclusiveMaximum\":4.5}",
+		  "{\"type\":\"integer\",\"minimum\":2,\"maximum\":4}" },
+		{ "{\"type\":[\"integer\",\"null\"],\"minimum\":1.5,"
+		  "\"maximum\":1e30}",
+		  "{\"type\":[\"integer\",\"null\"],\"minimum\":2}" },
+		{ "{\"type\":\"integer\",\"minimum\":9007199254740993}",
+		  "{\"type\":\"integer\",\"minimum\":9007199254740993,"
+		  "\"maximum\":9223372036854775806}" },
+		{ "{\"type\":\"integer\",\"maximum\":-1000000000000000}",
+		  "{\"type\":\"integer\",\"minimum\":-9223372036854775806,"
+		  "\"maximum\":-1000000000000000}" },
+		{ "{\"type\":\"number\",\"minimum\":1.5}",
+		  "{\"type\":\"number\",\"minimum\":1.5}" },
+		{ "{\"properties\":{\"pattern\":{\"items\":[{\"anyOf\":[{"
+		  "\"pattern\":\"^$\"}]}]}}}",
+		  "{\"properties\":{\"pattern\":{\"items\":[{\"anyOf\":[{"
+		  "\"pattern\":\"^()$\"}]}]}}}" },
+	};
+	struct err e;
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_free char *got = fit(rows[i][0], true, &e);
+		auto_json *want = NULL, *is = NULL;
+		if (!got)
+			fail_msg("%s: %s", rows[i][0], e.msg);
+		assert_int_equal(json_parse(str_of(rows[i][1]), &want, &e), 0);
+		assert_int_equal(json_parse(str_of(got), &is, &e), 0);
+		if (!json_equal(want, is))
+			fail_msg("%s became %s", rows[i][0], got);
+	}
+	auto_free char *loose = fit(
+		"{\"pattern\":\"^\\\\p{L}$\",\"maxItems\":9999}", false, &e);
+	assert_string_equal(loose, "{}");
+}
+
+static void what_no_value_fits_is_refused(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "{\"minLength\":5,\"maxLength\":3}", "'maxLength' 3" },
+		{ "{\"items\":{\"minItems\":1,\"maxItems\":0}}", "'minItems'" },
+		{ "{\"$defs\":{\"x\":{\"minItems\":-1}}}", "whole number" },
+		{ "{\"maxLength\":\"3\"}", "whole number" },
+		{ "{\"minLength\":2001}", "2000" },
+		{ "{\"type\":\"integer\",\"minimum\":5,\"maximum\":4}",
+		  "no integer" },
+		{ "{\"type\":\"integer\",\"minimum\":1e30}", "no integer" },
+		{ "{\"type\":\"integer\",\"exclusiveMinimum\":true}",
+		  "must be a number" },
+	};
+	struct err e;
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_null(fit(rows[i][0], false, &e));
+		assert_string_equal(e.param, "tools");
+		if (!strstr(e.msg, rows[i][1]))
+			fail_msg("%s: %s", rows[i][0], e.msg);
+	}
+	assert_null(fit("{\"pattern\":\"^(?=a)$\"}", true, &e));
+	assert_non_null(strstr(e.msg, "(?=a)"));
+}
+
 /* "{"x":[0,0,...]}" with so many, as deep as a member of a member. */
 static int weigh(const char *key, int n, struct schema_weight *w, struct err *e)
 {
@@ -122,6 +200,8 @@ int main(void)
 		cmocka_unit_test(what_the_grammar_keeps_is_taken),
 		cmocka_unit_test(what_it_leaves_out_is_refused_by_name),
 		cmocka_unit_test(what_is_too_much_to_try_is_refused),
+		cmocka_unit_test(what_the_engine_takes_wrongly_is_changed),
+		cmocka_unit_test(what_no_value_fits_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,11 @@
 """modeld-llama's chats and completions, what test_llama.py leaves: reasoning and its budget, roles,
 strict schemas, filling in, template variables, broken history."""
 
+import concurrent.futures
+import datetime
 import json
+import pathlib
+import re
 
 import pytest
 
@@ -161,8 +165,75 @@ def test_a_strict_schema_that_is_taken_is_kept(llama):
         assert set(got) == {"city", "size"} and len(got["city"]) <= 12 and 1 <= got["size"] <= 9
 
 
+@pytest.mark.parametrize("pattern", [
+    "^.{1,6}$", '^[^a-z]{2,4}$', r"^\d{3}-\w$", r'^(say "no"|\\|\S{3})$', "[0-9]$", "^a+?b|^é$"])
+def test_a_pattern_is_kept_and_the_answer_is_json(llama, pattern):
+    """The tokens that would end the string too early are made the likeliest."""
+    quotes = [llama.post("/tokenize", content=c).json()["tokens"] for c in ('"', "\\", '""')]
+    r = llama.chat(n=6, max_tokens=60, temperature=1.5, seed=1, **strict(
+        {"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}},
+         "required": ["a"], "additionalProperties": False}),
+        logit_bias={str(q[0]): 5 for q in quotes if len(q) == 1})
+    assert r.status_code == 200, r.text
+    for c in r.json()["choices"]:
+        if c["finish_reason"] == "stop":
+            assert re.search(pattern, json.loads(c["message"]["content"])["a"]), c
+
+
+def test_made_values_are_ones_that_programs_can_hold(llama):
+    ask = dict(n=6, max_tokens=40, temperature=1.5, seed=3)
+    dates = llama.chat(**ask, **strict({"type": "string", "format": "date"})).json()["choices"]
+    for c in dates:
+        datetime.date.fromisoformat(json.loads(c["message"]["content"]))
+    first = 9007199254740993  # no double is this one
+    for c in llama.chat(**ask, **strict({"type": "integer", "minimum": first})).json()["choices"]:
+        if c["finish_reason"] == "stop":
+            assert int(c["message"]["content"]) >= first
+    # Half a character, as an escape, is none.
+    half = llama.post("/tokenize", content="\\u").json()["tokens"]
+    if len(half) == 1:
+        for c in llama.chat(**ask, logit_bias={str(half[0]): 9}, **strict(
+                {"type": "string", "maxLength": 4})).json()["choices"]:
+            if c["finish_reason"] == "stop":
+                json.loads(c["message"]["content"]).encode()
+
+
+@pytest.mark.parametrize("schema", [
+    {"type": "string", "minLength": 5, "maxLength": 3},
+    {"type": "array", "items": {}, "minItems": 5, "maxItems": 3},
+    {"type": "integer", "minimum": 5, "maximum": 3},
+    {"type": "string", "minLength": 3000},
+    # Where no rule of ours looks, the memory that a grammar takes is bounded.
+    {"$ref": "#/x/y", "x": {"y": {"type": "string", "minLength": 5, "maxLength": 3}}}])
+@pytest.mark.parametrize("place", ["format", "tool"])
+def test_a_schema_that_nothing_fits_takes_no_memory(llama, caller, schema, place):
+    m = llama if place == "format" else caller
+    ask = {"response_format": {"type": "json_schema", "json_schema": {
+        "name": "x", "schema": schema}}}
+    if place == "tool":
+        ask = {"tools": [{"type": "function", "function": {"name": "f", "parameters": {
+            "type": "object", "properties": {"a": schema}}}}], "tool_choice": "required"}
+        if "$ref" in schema:
+            schema["$ref"] = "#/properties/a/x/y"
+    r = m.chat(**ask, max_tokens=4)
+    assert r.status_code == 400 and r.json()["error"]["type"] == "invalid_request_error", r.text
+    status = (pathlib.Path("/proc") / str(m.process.pid) / "status").read_text()
+    assert int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) < 2 << 20
+
+
+def test_a_pattern_that_takes_for_ever_ends_and_others_are_answered(llama):
+    slow = strict({"type": "string", "pattern": "^((a?){30}){30}$"})
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        hostile = pool.submit(lambda: llama.chat(**slow, ignore_eos=True, max_tokens=900))
+        other = pool.submit(lambda: llama.chat(max_tokens=4))
+        assert other.result().status_code == 200
+        assert "takes too long" in hostile.result().json()["error"]["message"]
+    assert hostile.result().status_code == 400
+
+
 @pytest.mark.parametrize("schema,word", [
     ({"type": "array", "uniqueItems": True}, "uniqueItems"),
+    ({"type": "string", "pattern": "^(?=a)b$"}, "(?=a)"),
     ({"type": "number", "minimum": 0}, "minimum"), ({"not": {}}, "not"),
     ({"type": "object", "properties": {"a": {"type": "string", "format": "email"}}}, "email")])
 def test_a_strict_schema_that_cannot_be_kept_is_refused_before_any_token(llama, schema, word):
