@@ -5,25 +5,6 @@
 
 #include <math.h>
 
-void attend_add(struct attend_part *to, const struct attend_part *more,
-		size_t n)
-{
-	float most = MAX(to->most, more->most);
-	if (!(more->sum > 0))
-		return;
-	if (!(to->sum > 0)) {
-		memcpy(to->values, more->values, n * sizeof *to->values);
-		to->most = more->most;
-		to->sum = more->sum;
-		return;
-	}
-	float a = expf(to->most - most), b = expf(more->most - most);
-	for (size_t i = 0; i < n; i++)
-		to->values[i] = a * to->values[i] + b * more->values[i];
-	to->sum = a * to->sum + b * more->sum;
-	to->most = most;
-}
-
 void attend_end(const struct attend_part *p, size_t n, float *out)
 {
 	float by = p->sum > 0 ? 1 / p->sum : 0;
@@ -125,6 +106,31 @@ void attend(const struct attend_ask *a, const struct attend_query *q, size_t n,
 	attend_values(a, q, n, room);
 }
 
+AVX512 void attend_add(struct attend_part *to, const struct attend_part *more,
+		       size_t n)
+{
+	float most = MAX(to->most, more->most);
+	if (!(more->sum > 0))
+		return;
+	if (!(to->sum > 0)) {
+		memcpy(to->values, more->values, n * sizeof *to->values);
+		to->most = more->most;
+		to->sum = more->sum;
+		return;
+	}
+	float a = to->most < most ? expf(to->most - most) : 1,
+	      b = more->most < most ? expf(more->most - most) : 1;
+	for (size_t i = 0; i < n; i += 16) {
+		__m512 x = _mm512_mul_ps(_mm512_set1_ps(b),
+					 _mm512_loadu_ps(more->values + i));
+		x = _mm512_fmadd_ps(_mm512_set1_ps(a),
+				    _mm512_loadu_ps(to->values + i), x);
+		_mm512_storeu_ps(to->values + i, x);
+	}
+	to->sum = a * to->sum + b * more->sum;
+	to->most = most;
+}
+
 bool attend_suits(size_t n)
 {
 #define IS(size) || n == size
@@ -146,5 +152,11 @@ void attend(const struct attend_ask *a, const struct attend_query *q, size_t n,
 	    float *room)
 {
 	(void)a, (void)q, (void)n, (void)room;
+}
+
+void attend_add(struct attend_part *to, const struct attend_part *more,
+		size_t n)
+{
+	(void)to, (void)more, (void)n;
 }
 #endif

@@ -9,69 +9,94 @@
 
 /* ---- few queries: the numbers of a key lie across the lanes ---- */
 
-/* The sum of each of 16 registers, in their order. */
-AVX512 INLINE __m512 sums512(__m512 *v)
+/* Of the quarters of four registers each: how many, and of which, is added up
+ * in the order that by_columns() has too. */
+AVX512 INLINE __m512 sums_of_quarters(const __m512 *v)
 {
-	UNROLL for (int i = 0; i < 8; i++)
-	{
-		v[i] = _mm512_add_ps(
-			_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]),
-			_mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));
-	}
-	UNROLL for (int i = 0; i < 4; i++)
-	{
-		__m512d a = _mm512_castps_pd(v[2 * i]),
-			b = _mm512_castps_pd(v[2 * i + 1]);
-		v[i] = _mm512_add_ps(
-			_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
-			_mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
-	}
-	UNROLL for (int i = 0; i < 3; i++)
-	{
-		/* Of the last four, two and two and then these. */
-		__m512 a = v[i < 2 ? 2 * i : 0], b = v[i < 2 ? 2 * i + 1 : 1];
-		v[i < 2 ? i : 0] =
-			_mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88),
-				      _mm512_shuffle_f32x4(a, b, 0xdd));
-	}
-	return v[0];
+	__m512 a = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]),
+				 _mm512_unpackhi_ps(v[0], v[1])),
+	       b = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]),
+				 _mm512_unpackhi_ps(v[2], v[3]));
+	__m512d c = _mm512_castps_pd(a), d = _mm512_castps_pd(b);
+	return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(c, d)),
+			     _mm512_castpd_ps(_mm512_unpackhi_pd(c, d)));
 }
 
-AVX512 INLINE __m512 one_by_rows(const float *q, const float *keys, size_t n)
+AVX512 INLINE __m512 add_pairs(__m512 a, __m512 b)
 {
-	__m512 v[HALF];
-	UNROLL for (size_t i = 0; i < HALF; i++)
+	return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88),
+			     _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+
+/* For each of m queries, quarter by quarter the sums of four cells. */
+AVX512 INLINE void four_cells(const struct attend_query *q, size_t m,
+			      const char *const *rows, size_t n, __m512 *out)
+{
+	__m512 v[TOGETHER][4];
+	UNROLL for (size_t j = 0; j < n; j += 16)
 	{
-		v[i] = _mm512_mul_ps(_mm512_loadu_ps(q),
-				     _mm512_load_ps(keys + i * n));
-	}
-	UNROLL for (size_t j = 16; j < n; j += 16)
-	{
-		__m512 part = _mm512_loadu_ps(q + j);
-		UNROLL for (size_t i = 0; i < HALF; i++)
+		UNROLL for (size_t c = 0; c < 4; c++)
 		{
-			v[i] = _mm512_fmadd_ps(
-				part, _mm512_load_ps(keys + i * n + j), v[i]);
+			__m512 key = _mm512_cvtph_ps(_mm256_loadu_si256(
+				(const void *)(rows[c] + 2 * j)));
+			UNROLL for (size_t i = 0; i < m; i++)
+			{
+				__m512 x = _mm512_loadu_ps(q[i].q + j);
+				v[i][c] = j ? _mm512_fmadd_ps(x, key, v[i][c])
+					    : _mm512_mul_ps(x, key);
+			}
 		}
 	}
-	return sums512(v);
+	UNROLL for (size_t i = 0; i < m; i++)
+	{
+		out[i] = sums_of_quarters(v[i]);
+	}
+}
+
+/* `m` queries, a constant, and 16 cells. */
+AVX512 INLINE void some_by_rows(const struct attend_query *q, size_t m,
+				const char *const *rows, float *room, size_t n)
+{
+	__m512 v[4][TOGETHER];
+	for (size_t i = 0; i < 4; i++)
+		four_cells(q, m, rows + 4 * i, n, v[i]);
+	UNROLL for (size_t i = 0; i < m; i++)
+	{
+		_mm512_storeu_ps(room + i * ATTEND_ROW,
+				 add_pairs(add_pairs(v[0][i], v[1][i]),
+					   add_pairs(v[2][i], v[3][i])));
+	}
 }
 
 AVX512 INLINE void by_rows(const struct attend_ask *a,
 			   const struct attend_query *q, size_t n_queries,
 			   float *room, size_t n)
 {
-	__attribute__((aligned(64))) float keys[HALF * ATTEND_LARGEST];
-	memset(keys, 0, HALF * n * sizeof *keys);
+	const char *rows[HALF];
 	for (size_t i = 0; i < a->n_cells; i += HALF) {
 		size_t m = MIN(a->n_cells - i, (size_t)HALF),
 		       next = MIN(a->n_cells - i - m, (size_t)HALF);
 		attend_fetch(&a->keys, a->cells + i + m, next, n);
 		attend_fetch(&a->values, a->cells + i, m, n);
-		attend_widen(&a->keys, a->cells + i, m, n, keys);
-		for (size_t k = 0; k < n_queries; k++)
-			_mm512_storeu_ps(room + k * ATTEND_ROW + i,
-					 one_by_rows(q[k].q, keys, n));
+		for (size_t k = 0; k < HALF; k++)
+			rows[k] = attend_row(&a->keys,
+					     a->cells[i + (k < m ? k : 0)]);
+		for (size_t k = 0; k < n_queries; k += TOGETHER) {
+			float *at = room + k * ATTEND_ROW + i;
+			switch (MIN(n_queries - k, (size_t)TOGETHER)) {
+			case 1:
+				some_by_rows(q + k, 1, rows, at, n);
+				break;
+			case 2:
+				some_by_rows(q + k, 2, rows, at, n);
+				break;
+			case 3:
+				some_by_rows(q + k, 3, rows, at, n);
+				break;
+			default:
+				some_by_rows(q + k, TOGETHER, rows, at, n);
+			}
+		}
 	}
 }
 
@@ -144,7 +169,7 @@ struct products {
 	__m512 v[TOGETHER][2];
 };
 
-/* What one lane of one_by_rows() sums up: each 16th number from `first`. */
+/* What one lane sums up in four_cells(): each 16th number from `first`. */
 AVX512 INLINE struct products sum_lane(const float *const *q, const float *keys,
 				       size_t first, size_t n)
 {
@@ -175,7 +200,8 @@ AVX512 INLINE struct products plus(struct products a, struct products b)
 	return a;
 }
 
-/* In the order of sums512(). */
+/* The quarters of a register, as sums_of_quarters() adds them, and then
+ * add_pairs(). */
 AVX512 INLINE void some_by_columns(const float *const *q, const float *keys,
 				   float *const *out, size_t n)
 {
@@ -222,6 +248,8 @@ AVX512 INLINE void by_columns(const struct attend_ask *a,
 	for (size_t i = 0; i < a->n_cells; i += ATTEND_STEP) {
 		size_t m = MIN(a->n_cells - i, (size_t)ATTEND_STEP);
 		const uint32_t *cells = a->cells + i;
+		attend_fetch(&a->keys, cells + m,
+			     MIN(a->n_cells - i - m, (size_t)ATTEND_STEP), n);
 		turn(&a->keys, cells, MIN(m, (size_t)HALF), n, keys);
 		if (m > HALF)
 			turn(&a->keys, cells + HALF, m - HALF, n, keys + HALF);

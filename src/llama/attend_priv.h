@@ -43,10 +43,12 @@ AVX512 INLINE void attend_widen(const struct attend_rows *rows,
 {
 	for (size_t i = 0; i < n_cells; i++) {
 		const char *row = attend_row(rows, cells[i]);
-		for (size_t j = 0; j < n; j += 16)
+		UNROLL for (size_t j = 0; j < n; j += 16)
+		{
 			_mm512_store_ps(out + i * n + j,
 					_mm512_cvtph_ps(_mm256_loadu_si256(
 						(const void *)(row + 2 * j))));
+		}
 	}
 }
 
@@ -55,9 +57,12 @@ AVX512 INLINE void attend_widen(const struct attend_rows *rows,
 AVX512 INLINE void attend_fetch(const struct attend_rows *rows,
 				const uint32_t *cells, size_t n_cells, size_t n)
 {
-	for (size_t i = 0; i < n_cells; i++)
-		for (size_t j = 0; j < 2 * n; j += 64)
-			_mm_prefetch(attend_row(rows, cells[i]) + j,
-				     _MM_HINT_T0);
+	for (size_t i = 0; i < n_cells; i++) {
+		const char *row = attend_row(rows, cells[i]);
+		UNROLL for (size_t j = 0; j < 2 * n; j += 64)
+		{
+			_mm_prefetch(row + j, _MM_HINT_T0);
+		}
+	}
 }
 #endif
