@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "io/timer.h"
 #include "llama/batch_priv.h"
+#include "llama/cpu_own.h"
 #include "llama/decode.h"
 #include "llama/draft.h"
 #include "llama/projector.h"
@@ -15,6 +16,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <time.h>
 #include <uv.h>
 
@@ -138,6 +140,10 @@ static void rest(struct batch *b)
 	weights_rest(b->weights);
 	if (b->drafts)
 		weights_rest(b->drafts);
+	/* A projector has a context of its own, and a thread. */
+	if (!b->projector)
+		cpu_own_rest();
+	malloc_trim(0);
 }
 
 /* Until there is news, with the mutex; after work it rests once. */
@@ -201,6 +207,7 @@ static void *run(void *arg)
 {
 	struct batch *b = arg;
 	bool is_idle = false;
+	b->has_worked = true; /* the model was loaded */
 	while (!atomic_load(&b->is_stopping)) {
 		take_inbox(b, is_idle);
 		is_idle = !step(b);

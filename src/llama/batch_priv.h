@@ -62,10 +62,9 @@ struct outbox {
 
 struct batch {
 	struct batch_facts facts;
-	const struct weights *weights;
-	const struct weights *drafts; /* NULL: there is no draft model */
-	const struct lora *lora;      /* NULL: no adapters */
-	struct projector *projector;  /* NULL: it takes no pictures */
+	const struct weights *weights, *drafts; /* no draft model: NULL */
+	const struct lora *lora;		/* NULL: no adapters */
+	struct projector *projector;		/* NULL: it takes no pictures */
 	const struct llama_vocab *vocab;
 	size_t n_vocab;
 
@@ -140,8 +139,7 @@ void batch_complaint(int rc, struct err *e);
 /* llama.cpp's abort_callback of contexts that the batch computes with. */
 bool batch_is_stopping(void *batch);
 
-/* ---- for tests: a batch without its thread, whose steps they make, each of
- * them taking what is new; false: there was nothing to do ---- */
+/* ---- for tests: without its thread; each step takes what is new ---- */
 must_use int batch_new_still(struct uv_loop_s *loop,
 			     const struct batch_options *o, struct batch **out,
 			     struct err *e);

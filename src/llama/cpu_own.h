@@ -16,6 +16,9 @@ extern "C" {
  * processor or the build of ggml cannot do it, and all work remains ggml's. Its
  * tokens' states are on large pages in any case. */
 bool cpu_own_register(void);
+/* Gives back memory for results in between, which the next batch has again;
+ * while nothing is computed, in any context. */
+void cpu_own_rest(void);
 
 #ifdef __cplusplus
 }
