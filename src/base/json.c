@@ -14,6 +14,11 @@ int json_parse(struct str text, json_t **out, struct err *e)
 			       "NUL byte in it");
 	json_t *j = json_loadb(text.p ? text.p : "", text.n,
 			       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+	if (!j && json_error_code(&je) == json_error_null_character)
+		return err_set(e, ERR_INVALID,
+			       "a string at line %d, column %d holds \\u0000, "
+			       "which no text has: leave it out",
+			       je.line, je.column);
 	if (!j)
 		return err_set(e, ERR_INVALID,
 			       "the JSON is wrong at line %d, column %d: %s",

@@ -11,8 +11,8 @@
 
 /* ---- messages, tools, formats ---- */
 
-static int check_part(const struct serve *s, const json_t *part, size_t i,
-		      struct err *e)
+static int check_part(const struct serve *s, const json_t *part,
+		      bool is_assistant, size_t i, struct err *e)
 {
 	const char *type = json_string_value(json_object_get(part, "type"));
 	if (!type)
@@ -25,6 +25,9 @@ static int check_part(const struct serve *s, const json_t *part, size_t i,
 		snprintf(where, sizeof where, "messages[%zu]", i);
 		return images_check(s, part, where, e);
 	}
+	if (is_assistant && strcmp(type, "refusal") == 0 &&
+	    json_is_string(json_object_get(part, "refusal")))
+		return 0;
 	if (strcmp(type, "text") != 0)
 		return err_field(e, "messages",
 				 "messages[%zu]: this model takes text%s only, "
@@ -41,7 +44,9 @@ static int check_part(const struct serve *s, const json_t *part, size_t i,
 static int check_call(const json_t *call, size_t i, struct err *e)
 {
 	const json_t *f = json_object_get(call, "function");
-	if (!json_is_string(json_object_get(f, "name")) ||
+	const char *type = json_string_value(json_object_get(call, "type"));
+	if ((type && strcmp(type, "function") != 0) ||
+	    !json_is_string(json_object_get(f, "name")) ||
 	    !json_object_get(f, "arguments"))
 		return err_field(e, "messages",
 				 "messages[%zu]: each of 'tool_calls' must "
@@ -51,44 +56,75 @@ static int check_call(const json_t *call, size_t i, struct err *e)
 	return 0;
 }
 
+static int check_calls(const json_t *m, size_t i, struct err *e)
+{
+	const json_t *calls = json_object_get(m, "tool_calls");
+	size_t k;
+	json_t *call;
+	if (calls && !json_is_array(calls) && !json_is_null(calls))
+		return err_field(e, "messages",
+				 "messages[%zu]: 'tool_calls' must be an array",
+				 i);
+	if (params_has(m, "function_call"))
+		return err_field(e, "messages",
+				 "messages[%zu]: 'function_call' is not "
+				 "supported: use 'tool_calls'",
+				 i);
+	json_array_foreach(calls, k, call)
+	{
+		if (check_call(call, i, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int check_content(const struct serve *s, const json_t *m,
+			 bool is_assistant, size_t i, struct err *e)
+{
+	const json_t *content = json_object_get(m, "content");
+	bool is_empty = !content || json_is_null(content);
+	size_t k;
+	json_t *part;
+	if ((is_empty && !is_assistant) ||
+	    (!is_empty && !json_is_string(content) && !json_is_array(content)))
+		return err_field(e, "messages",
+				 "messages[%zu]: 'content' must be a string or "
+				 "an array of parts",
+				 i);
+	json_array_foreach(content, k, part)
+	{
+		if (check_part(s, part, is_assistant, i, e))
+			return -1;
+	}
+	return 0;
+}
+
 static int check_message(const struct serve *s, const json_t *m, size_t i,
 			 struct err *e)
 {
 	static const char *const roles[] = { "system", "developer",
 					     "user",   "assistant",
 					     "tool",   "function" };
+	static const char *const texts[] = { "name", "tool_call_id",
+					     "reasoning_content" };
 	const char *role = json_string_value(json_object_get(m, "role"));
-	const json_t *content = json_object_get(m, "content");
-	const json_t *calls = json_object_get(m, "tool_calls");
 	bool is_known = false;
-	size_t k;
-	json_t *j;
-	for (k = 0; role && k < ARRAY_LEN(roles); k++)
+	for (size_t k = 0; role && k < ARRAY_LEN(roles); k++)
 		is_known |= strcmp(role, roles[k]) == 0;
 	if (!is_known)
 		return err_field(e, "messages",
 				 "messages[%zu]: 'role' must be system, "
 				 "developer, user, assistant or tool",
 				 i);
-	json_array_foreach(calls, k, j)
-	{
-		if (check_call(j, i, e))
-			return -1;
-	}
-	bool has_calls = json_array_size(calls) > 0;
-	bool is_empty = !content || json_is_null(content);
-	if ((is_empty && !(has_calls && strcmp(role, "assistant") == 0)) ||
-	    (!is_empty && !json_is_string(content) && !json_is_array(content)))
-		return err_field(e, "messages",
-				 "messages[%zu]: 'content' must be a string or "
-				 "an array of parts",
-				 i);
-	json_array_foreach(content, k, j)
-	{
-		if (check_part(s, j, i, e))
-			return -1;
-	}
-	return 0;
+	for (size_t k = 0; k < ARRAY_LEN(texts); k++)
+		if (params_has(m, texts[k]) &&
+		    !json_is_string(json_object_get(m, texts[k])))
+			return err_field(e, "messages",
+					 "messages[%zu]: '%s' must be a string",
+					 i, texts[k]);
+	if (check_calls(m, i, e))
+		return -1;
+	return check_content(s, m, strcmp(role, "assistant") == 0, i, e);
 }
 
 static int check_messages(const struct serve *s, const json_t *messages,
@@ -108,6 +144,50 @@ static int check_messages(const struct serve *s, const json_t *messages,
 	return 0;
 }
 
+/* Names stand in grammars and templates as they are. */
+static bool is_tool_name(struct str name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		unsigned char c = (unsigned char)name.p[i];
+		if (c <= ' ' || c == 0x7f || strchr("\"'\\<>{}", c))
+			return false;
+	}
+	return name.n > 0;
+}
+
+static int check_tool(json_t *tool, struct schema_weight *weight, struct err *e)
+{
+	const char *type = json_string_value(json_object_get(tool, "type"));
+	json_t *f = json_object_get(tool, "function");
+	json_t *p = json_object_get(f, "parameters");
+	bool strict = json_is_true(json_object_get(f, "strict"));
+	const json_t *about = json_object_get(f, "description");
+	if (!type || strcmp(type, "function") != 0 ||
+	    !json_is_string(json_object_get(f, "name")) ||
+	    (p && !json_is_object(p) && !json_is_null(p)) ||
+	    (about && !json_is_string(about) && !json_is_null(about)))
+		return err_field(e, "tools",
+				 "it must have 'type': \"function\" and a "
+				 "'function' with a 'name' and perhaps "
+				 "'description' and 'parameters'");
+	if (!is_tool_name(json_str(json_object_get(f, "name"))))
+		return err_field(e, "tools",
+				 "its name must have letters, without spaces, "
+				 "quotes and brackets");
+	/* null is as good as not there, but not for llama.cpp. */
+	if (json_is_null(about))
+		json_object_del(f, "description");
+	if (json_is_null(p))
+		json_object_del(f, "parameters");
+	if (!json_is_object(p))
+		return 0;
+	return schema_weigh(p, "tools", weight, e) ||
+			       (strict && schema_check(p, "tools", e)) ||
+			       schema_fit(p, strict, "tools", e)
+		       ? -1
+		       : 0;
+}
+
 static int check_tools(const json_t *tools, struct err *e)
 {
 	struct schema_weight weight = { 0 };
@@ -118,24 +198,7 @@ static int check_tools(const json_t *tools, struct err *e)
 				 LIMIT_TOOLS, json_array_size(tools));
 	json_array_foreach(tools, i, tool)
 	{
-		const char *type =
-			json_string_value(json_object_get(tool, "type"));
-		const json_t *f = json_object_get(tool, "function");
-		json_t *p = json_object_get(f, "parameters");
-		bool strict = json_is_true(json_object_get(f, "strict"));
-		if (!type || strcmp(type, "function") != 0 ||
-		    !json_is_string(json_object_get(f, "name")) ||
-		    (p && !json_is_object(p) && !json_is_null(p)))
-			return err_field(e, "tools",
-					 "tools[%zu] must have 'type': "
-					 "\"function\" and a 'function' with a "
-					 "'name' and perhaps 'parameters'",
-					 i);
-		if (json_is_object(p) && schema_weigh(p, "tools", &weight, e))
-			return -1;
-		if (json_is_object(p) &&
-		    ((strict && schema_check(p, "tools", e)) ||
-		     schema_fit(p, strict, "tools", e)))
+		if (check_tool(tool, &weight, e))
 			return err_wrap(e, "tools[%zu]", i);
 	}
 	return 0;
@@ -156,12 +219,45 @@ static json_t *named_tool(const struct params *p, const char *name)
 	return NULL;
 }
 
+/* {"mode": ..., "tools": [...]}: those of the tools that are listed, in the
+ * order in which they are listed. */
+static int read_allowed(const struct params *p, const json_t *allowed,
+			json_t **tools, const char **choice, struct err *e)
+{
+	const char *mode = json_string_value(json_object_get(allowed, "mode"));
+	const json_t *named = json_object_get(allowed, "tools");
+	size_t i;
+	json_t *j;
+	if (!mode ||
+	    (strcmp(mode, "auto") != 0 && strcmp(mode, "required") != 0) ||
+	    !json_array_size(named))
+		return err_field(e, "tool_choice",
+				 "'allowed_tools' must have a 'mode', auto or "
+				 "required, and 'tools'");
+	*choice = mode;
+	json_decref(*tools);
+	*tools = json_array();
+	json_array_foreach(named, i, j)
+	{
+		const char *name = json_string_value(json_object_get(
+			json_object_get(j, "function"), "name"));
+		auto_json *one = name ? named_tool(p, name) : NULL;
+		if (!one)
+			return err_field(e, "tool_choice",
+					 "'allowed_tools' names a function "
+					 "that is not in 'tools'");
+		json_array_extend(*tools, one);
+	}
+	return 0;
+}
+
 /* llama.cpp knows none, auto and required; a named tool is required among a
- * list of one. *tools is the caller's. */
+ * list of one. *tools is the caller's, also after -1. */
 static int read_choice(const struct params *p, json_t **tools,
 		       const char **choice, struct err *e)
 {
 	const json_t *j = p->tool_choice;
+	const json_t *allowed = json_object_get(j, "allowed_tools");
 	const char *word = json_string_value(j), *name;
 	*tools = json_array_size(p->tools) ? json_incref((json_t *)p->tools)
 					   : NULL;
@@ -173,6 +269,8 @@ static int read_choice(const struct params *p, json_t **tools,
 					 "'tool_choice' must be none, auto, "
 					 "required or name a function");
 		*choice = word;
+	} else if (allowed) {
+		return read_allowed(p, allowed, tools, choice, e);
 	} else if (j) {
 		name = json_string_value(json_object_get(
 			json_object_get(j, "function"), "name"));
@@ -192,7 +290,7 @@ static int parallel_calls(const struct generate *g)
 {
 	if (params_has(g->body, "parallel_tool_calls"))
 		return g->params.parallel_tools;
-	return json_is_object(g->params.tool_choice) ? 0 : -1;
+	return json_object_get(g->params.tool_choice, "function") ? 0 : -1;
 }
 
 /* The body is this request's own; *out is the caller's. */
@@ -201,6 +299,7 @@ static int take_schema(json_t *s, bool strict, char **out, struct err *e)
 	if ((strict && schema_check(s, "response_format", e)) ||
 	    schema_fit(s, strict, "response_format", e))
 		return -1;
+	schema_name_root(s);
 	*out = json_object_size(s) ? json_text(s)
 				   : xstrdup("{\"type\":\"object\"}");
 	return 0;
@@ -303,13 +402,27 @@ static int render(struct generate *g, struct err *e)
 	return 0;
 }
 
-/* With marks in place of images, which g->images has then. */
+/* An answer that was not begun yet: the same as none. */
+static void drop_empty_end(json_t *messages)
+{
+	size_t last = json_array_size(messages) - 1;
+	json_t *m = json_array_get(messages, last);
+	if (last && goes_on(messages) &&
+	    json_string_length(json_object_get(m, "content")) == 0 &&
+	    json_array_size(json_object_get(m, "content")) == 0 &&
+	    !params_has(m, "reasoning_content"))
+		json_array_remove(messages, last);
+}
+
+/* With marks in place of images, which g->images has then. The body is this
+ * request's own. */
 static int read_chat(struct generate *g, struct err *e)
 {
 	if (check_messages(g->serve, g->params.messages, e) ||
 	    check_tools(g->params.tools, e))
 		return -1;
-	/* The body is this request's own. */
+	history_tidy((json_t *)g->params.messages);
+	drop_empty_end((json_t *)g->params.messages);
 	if (images_take(g->serve, (json_t *)g->params.messages, &g->images, e))
 		return -1;
 	return render(g, e);

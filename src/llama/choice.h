@@ -23,8 +23,10 @@ struct choice {
 	struct sample *sample;	 /* owned; NULL once it has started */
 	struct batch_task *task; /* NULL before, and once it has ended */
 	struct batch_times times;
-	const char *finish; /* "stop", "length", "tool_calls"; NULL before */
-	bool is_told;	    /* its first chunk was sent */
+	const char *finish;    /* "stop", "length", "tool_calls"; NULL before */
+	bool is_told;	       /* its first chunk was sent */
+	bool reasons, answers; /* of both something was told */
+	size_t n_reasoning;    /* tokens before the answer, if it reasons */
 
 	/* What came, as a whole; when streaming, what was not sent yet. */
 	struct writer content;
@@ -36,7 +38,7 @@ struct choice {
 	/* Entries for "logprobs", comma-separated, in the request's form; four
 	 * lists for completions, the first of them for chats. */
 	struct writer probs[CHOICE_LISTS];
-	size_t text_bytes; /* of all tokens so far, for text_offset */
+	size_t text_chars; /* begun by all tokens so far, for text_offset */
 
 	/* private */
 	size_t probs_shown[CHOICE_LISTS];

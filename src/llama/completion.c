@@ -170,33 +170,74 @@ static void completion_put_whole(struct writer *w, const struct choice *c)
 
 enum { TEXTS, PROBS, TOPS, OFFSETS };
 
+/* A part of a character is told by its bytes, as OpenAI does it: no two tokens
+ * have one name. */
+static void put_token(struct writer *w, struct str text)
+{
+	auto_writer struct writer name = WRITER(LIMIT_ANSWER_BYTES);
+	if (str_is_utf8(text)) {
+		writer_json(w, text);
+		return;
+	}
+	writer_raw(&name, STR("bytes:"));
+	for (size_t i = 0; i < text.n; i++)
+		writer_put(&name, "\\x%02x", (unsigned char)text.p[i]);
+	writer_json(w, writer_str(&name));
+}
+
+static void put_logprob(struct writer *w, float logprob)
+{
+	writer_put(w, "%.6g", isfinite(logprob) ? (double)logprob : -9999.0);
+}
+
+/* Of characters, as OpenAI's; a token that goes on with one is where it is. */
+static void put_offset(struct choice *c, struct str text)
+{
+	bool goes_on = text.n && ((unsigned char)text.p[0] & 0xc0) == 0x80;
+	size_t at = c->text_chars;
+	writer_put(&c->probs[OFFSETS], "%zu", at - (goes_on && at));
+	for (size_t i = 0; i < text.n; i++)
+		c->text_chars += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+}
+
+/* With the token itself, be it among the likeliest or not. */
+static void put_top(struct writer *w, struct choice *c,
+		    const struct batch_token *t)
+{
+	bool has_own = false;
+	writer_raw(w, STR("{"));
+	for (size_t i = 0; i < t->n_top; i++) {
+		if (i)
+			writer_raw(w, STR(","));
+		has_own |= t->top[i].token == t->id;
+		put_token(w, choice_spell(c, t->top[i].token));
+		writer_raw(w, STR(":"));
+		put_logprob(w, t->top[i].logprob);
+	}
+	if (!has_own) {
+		writer_raw(w, t->n_top ? STR(",") : STR(""));
+		put_token(w, choice_spell(c, t->id));
+		writer_raw(w, STR(":"));
+		put_logprob(w, t->logprob);
+	}
+	writer_raw(w, STR("}"));
+}
+
 static void completion_add_prob(struct choice *c, const struct batch_token *t)
 {
 	struct str text = choice_spell(c, t->id);
 	if (c->probs[TEXTS].buf.n)
 		for (int i = TEXTS; i <= OFFSETS; i++)
 			writer_raw(&c->probs[i], STR(","));
-	writer_json(&c->probs[TEXTS], text);
-	writer_put(&c->probs[OFFSETS], "%zu", c->text_bytes);
-	c->text_bytes += text.n;
+	put_token(&c->probs[TEXTS], text);
+	put_offset(c, text);
 	if (!t->has_logprob) {
 		writer_raw(&c->probs[PROBS], STR("null"));
 		writer_raw(&c->probs[TOPS], STR("null"));
 		return;
 	}
-	writer_put(&c->probs[PROBS], "%.6g",
-		   isfinite(t->logprob) ? (double)t->logprob : -9999.0);
-	writer_raw(&c->probs[TOPS], STR("{"));
-	for (size_t i = 0; i < t->n_top; i++) {
-		if (i)
-			writer_raw(&c->probs[TOPS], STR(","));
-		writer_json(&c->probs[TOPS], choice_spell(c, t->top[i].token));
-		writer_put(&c->probs[TOPS], ":%.6g",
-			   isfinite(t->top[i].logprob)
-				   ? (double)t->top[i].logprob
-				   : -9999.0);
-	}
-	writer_raw(&c->probs[TOPS], STR("}"));
+	put_logprob(&c->probs[PROBS], t->logprob);
+	put_top(&c->probs[TOPS], c, t);
 }
 
 static void completion_put_probs(struct writer *w, const struct choice *c)

@@ -92,14 +92,20 @@ static struct batch_times totals(const struct generate *g)
 	return sum;
 }
 
-static void put_usage(struct writer *w, const struct batch_times *t)
+static void put_usage(struct writer *w, const struct generate *g,
+		      const struct batch_times *t)
 {
+	size_t n_reasoning = 0;
+	for (size_t i = 0; i < g->n_choices; i++)
+		if (g->choices[i].reasons)
+			n_reasoning += g->choices[i].n_reasoning;
 	writer_put(w,
 		   "\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,"
 		   "\"total_tokens\":%zu,\"prompt_tokens_details\":"
-		   "{\"cached_tokens\":%zu}}",
-		   t->n_prompt, t->n_made, t->n_prompt + t->n_made,
-		   t->n_cached);
+		   "{\"cached_tokens\":%zu},\"completion_tokens_details\":"
+		   "{\"reasoning_tokens\":%zu}}",
+		   t->n_prompt, t->n_made, t->n_prompt + t->n_made, t->n_cached,
+		   n_reasoning);
 }
 
 static double per_second(size_t n, double ms)
@@ -244,7 +250,7 @@ static void end_stream(struct generate *g)
 		writer_raw(w, STR("data: "));
 		writer_raw(w, writer_str(&g->head));
 		writer_raw(w, STR("\"choices\":[],"));
-		put_usage(w, &t);
+		put_usage(w, g, &t);
 		put_timings(w, &t);
 		writer_raw(w, STR("}\n\n"));
 	}
@@ -269,7 +275,7 @@ static void reply_whole(struct generate *g)
 		w->is_full |= c->content.is_full || c->probs[0].is_full;
 	}
 	writer_raw(w, STR("],"));
-	put_usage(w, &t);
+	put_usage(w, g, &t);
 	put_timings(w, &t);
 	writer_raw(w, STR("}"));
 	respond_json(g->x, 200, w);
@@ -300,6 +306,8 @@ static void on_delta(void *ctx, const struct common_shim_delta *d)
 	struct choice *c = ctx;
 	choice_show_probs(c);
 	c->called |= d->tool >= 0;
+	c->reasons |= d->reasoning.n > 0;
+	c->answers |= d->content.n > 0 || d->tool >= 0;
 	if (c->request->params.stream)
 		send_piece(c, d);
 	else
@@ -336,6 +344,7 @@ static void on_token(void *ctx, const struct batch_token *t)
 	if (t->is_prompt)
 		return;
 	int outcome = choice_add(c, t->id, on_delta, c, &e);
+	c->n_reasoning += !c->answers;
 	if (outcome < 0) {
 		fail(g, &e);
 	} else if (outcome == CHOICE_STOPPED) {

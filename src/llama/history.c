@@ -33,3 +33,51 @@ json_t *history_with_quotes(const json_t *messages)
 	}
 	return has_any ? json_incref(copy) : NULL;
 }
+
+static void tidy_parts(json_t *parts)
+{
+	size_t i;
+	json_t *part;
+	json_array_foreach(parts, i, part)
+	{
+		json_t *refusal = json_object_get(part, "refusal");
+		if (!json_is_string(refusal))
+			continue;
+		json_object_set(part, "text", refusal);
+		json_object_del(part, "refusal");
+		json_object_set_new(part, "type", json_string("text"));
+	}
+}
+
+static void tidy_assistant(json_t *m)
+{
+	json_t *calls = json_object_get(m, "tool_calls"), *call;
+	json_t *content = json_object_get(m, "content");
+	json_t *reasoning = json_object_get(m, "reasoning");
+	size_t i;
+	json_array_foreach(calls, i, call)
+	{
+		if (!json_is_string(json_object_get(call, "type")))
+			json_object_set_new(call, "type",
+					    json_string("function"));
+	}
+	if (!json_array_size(calls) && (!content || json_is_null(content)))
+		json_object_set_new(m, "content", json_string(""));
+	if (json_is_string(reasoning) &&
+	    !json_is_string(json_object_get(m, "reasoning_content")))
+		json_object_set(m, "reasoning_content", reasoning);
+	tidy_parts(json_object_get(m, "content"));
+}
+
+void history_tidy(json_t *messages)
+{
+	size_t i;
+	json_t *m;
+	json_array_foreach(messages, i, m)
+	{
+		const char *role =
+			json_string_value(json_object_get(m, "role"));
+		if (role && strcmp(role, "assistant") == 0)
+			tidy_assistant(m);
+	}
+}

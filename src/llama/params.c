@@ -19,6 +19,48 @@ const struct params_field *params_fields(size_t *n)
 	return fields;
 }
 
+/* Whoever sends these counts on what they do: an answer without it would be
+ * worse than none. */
+static const struct {
+	const char *name;
+	int where;
+	const char *instead;
+} missing[] = {
+	{ "functions", PARAMS_CHAT, "use 'tools'" },
+	{ "function_call", PARAMS_CHAT, "use 'tool_choice'" },
+	{ "audio", PARAMS_CHAT, "answers are text" },
+	{ "web_search_options", PARAMS_CHAT, "models know no web" },
+	{ "json_schema", PARAMS_CHAT, "use 'response_format'" },
+	{ "grammar", PARAMS_CHAT, "use 'response_format'" },
+	{ "grammar", PARAMS_COMPLETION, "ask for a chat's 'response_format'" },
+	{ "json_schema", PARAMS_COMPLETION,
+	  "ask for a chat's 'response_format'" },
+	{ "response_format", PARAMS_COMPLETION, "ask for a chat" },
+	{ "tools", PARAMS_COMPLETION, "ask for a chat" },
+};
+
+static int check_missing(const json_t *body, enum params_where asked,
+			 struct err *e)
+{
+	size_t i;
+	json_t *j;
+	for (i = 0; i < ARRAY_LEN(missing); i++)
+		if (missing[i].where & asked &&
+		    params_has(body, missing[i].name))
+			return err_field(e, missing[i].name,
+					 "'%s' is not supported: %s",
+					 missing[i].name, missing[i].instead);
+	if (!(asked & PARAMS_CHAT))
+		return 0;
+	json_array_foreach(json_object_get(body, "modalities"), i, j)
+	{
+		if (!str_eq(json_str(j), "text"))
+			return err_field(e, "modalities",
+					 "'modalities' may be [\"text\"] only");
+	}
+	return 0;
+}
+
 bool params_has(const json_t *body, const char *name)
 {
 	const json_t *j = json_object_get(body, name);
@@ -93,6 +135,8 @@ int params_parse(const json_t *body, enum params_where asked,
 #define TREE(member, name, where, shapes)
 #include "llama/params_fields.h"
 	};
+	if (check_missing(body, asked, e))
+		return -1;
 #define INT(member, name, where, least, most, absent)               \
 	if ((where)&asked &&                                        \
 	    json_get_int(body, name, least, most, &out->member, e)) \

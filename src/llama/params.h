@@ -1,7 +1,8 @@
 /* params.h - the fields of a request, checked.
  *
  * params_fields.h is the one table of them. Strings and trees are borrowed
- * from the JSON that was parsed; fields that no row names are ignored. */
+ * from the JSON that was parsed; fields that no row names are ignored, but for
+ * some whose promise would be broken then: they are refused. */
 #pragma once
 #include "base/json.h"
 #include "base/limits.h"

@@ -24,3 +24,6 @@ must_use int schema_check(const json_t *schema, const char *field,
  * ends. */
 must_use int schema_fit(json_t *schema, bool strict, const char *field,
 			struct err *e);
+/* "$ref": "#", the schema itself, which llama.cpp does not know: it becomes a
+ * definition. */
+void schema_name_root(json_t *schema);

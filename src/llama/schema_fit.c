@@ -4,8 +4,9 @@
 
 #include <math.h>
 
-/* llama.cpp makes integers of so many digits only between two bounds. */
-#define ONE_SIDED 1000000000000000
+/* With one bound llama.cpp makes integers of one digit rightly; beyond it loses
+ * zeros ("1000 or more" takes 11) and then count of the digits. */
+#define ONE_SIDED 9
 /* About the largest double that is a 64-bit integer, to either side. */
 #define LARGEST 9.2e18
 
@@ -136,9 +137,9 @@ static int fit_integer(struct fit *f, json_t *s)
 		return err_field(f->e, f->field,
 				 "no integer is from the minimum to the "
 				 "maximum of the schema");
-	if (least >= ONE_SIDED && most == INT64_MAX)
+	if (least > ONE_SIDED && most == INT64_MAX)
 		most--;
-	if (most <= -ONE_SIDED && least == INT64_MIN)
+	if (most < 0 && least == INT64_MIN)
 		least += 2; /* its negative is a number too */
 	set_bound(s, "minimum", "exclusiveMinimum", least);
 	set_bound(s, "maximum", "exclusiveMaximum", most);
@@ -195,4 +196,51 @@ int schema_fit(json_t *schema, bool strict, const char *field, struct err *e)
 {
 	struct fit f = { .field = field, .strict = strict, .e = e };
 	return fit_any(&f, schema);
+}
+
+#define ROOT_NAME "whole"
+
+/* Says how many references to the whole schema now name a definition. */
+static size_t name_root(json_t *s)
+{
+	static const char name[] = "#/$defs/" ROOT_NAME;
+	const json_t *ref = json_object_get(s, "$ref");
+	const char *key;
+	size_t n = 0, i;
+	json_t *inner;
+	if (json_is_string(ref) && str_eq(json_str(ref), "#")) {
+		json_object_set_new(s, "$ref", json_string(name));
+		n++;
+	}
+	json_object_foreach(s, key, inner)
+	{
+		n += name_root(inner);
+	}
+	json_array_foreach(s, i, inner)
+	{
+		n += name_root(inner);
+	}
+	return n;
+}
+
+void schema_name_root(json_t *schema)
+{
+	if (!name_root(schema))
+		return;
+	auto_json *whole = json_copy(schema);
+	auto_json *defs = json_incref(json_object_get(schema, "$defs"));
+	if (!json_is_object(defs)) {
+		json_decref(defs);
+		defs = json_object();
+	}
+	json_object_del(whole, "$defs");
+	json_object_set(defs, ROOT_NAME, whole);
+	json_object_set(schema, "$defs", defs);
+	/* All else but its definitions is there now. */
+	static const char *const moved[] = { "type",	 "properties",
+					     "required", "additionalProperties",
+					     "anyOf",	 "items" };
+	for (size_t i = 0; i < ARRAY_LEN(moved); i++)
+		json_object_del(schema, moved[i]);
+	json_object_set_new(schema, "$ref", json_string("#/$defs/" ROOT_NAME));
 }

@@ -4,6 +4,7 @@
 
 #include <llama.h>
 #include <math.h>
+#include <stdio.h>
 
 void settings_stop_at(struct generate *g, struct str word)
 {
@@ -107,7 +108,10 @@ static int read_stream_options(struct generate *g, struct err *e)
 	if (!g->params.stream)
 		return err_field(e, "stream_options",
 				 "'stream_options' needs 'stream': true");
-	return json_get_bool(options, "include_usage", &g->wants_usage, e);
+	if (json_get_bool(options, "include_usage", &g->wants_usage, e) == 0)
+		return 0;
+	snprintf(e->param, sizeof e->param, "stream_options");
+	return -1;
 }
 
 int settings_read(struct generate *g, struct err *e)

@@ -11,6 +11,18 @@ struct reading {
 	struct http_exchange *x;
 };
 
+/* As llama-server has it: a part of a character is an array of its bytes. */
+static void put_piece(struct writer *w, struct str piece)
+{
+	if (str_is_utf8(piece)) {
+		writer_json(w, piece);
+		return;
+	}
+	for (size_t i = 0; i < piece.n; i++)
+		writer_put(w, "%c%u", i ? ',' : '[', (unsigned char)piece.p[i]);
+	writer_raw(w, STR("]"));
+}
+
 static int tokenize(struct serve *s, struct str body, struct writer *w,
 		    struct err *e)
 {
@@ -38,7 +50,7 @@ static int tokenize(struct serve *s, struct str body, struct writer *w,
 		buf_clear(&piece);
 		w->is_full |= tokens_put_text(v, t.p[i], true, &piece) != 0;
 		writer_put(w, "{\"id\":%d,\"piece\":", (int)t.p[i]);
-		writer_json(w, buf_str(&piece));
+		put_piece(w, buf_str(&piece));
 		writer_raw(w, STR("}"));
 	}
 	writer_raw(w, STR("]}"));

@@ -345,6 +345,25 @@ def test_echo_with_logprobs_judges_the_prompt(llama):
         lp["token_logprobs"][1:-2], rel=0.05, abs=0.05)
 
 
+def test_parts_of_characters_have_names_and_places(llama):
+    """OpenAI's: a token that is no text by itself is told by its bytes, offsets count characters."""
+    prompt = "Emoji: 😀 你好 é."
+    p = llama.post(TEXT, prompt=prompt, max_tokens=0, echo=True, logprobs=1).json()[
+        "choices"][0]["logprobs"]
+    names = [n.encode() if not n.startswith("bytes:") else
+             bytes.fromhex(n[6:].replace("\\x", "")) for n in p["tokens"]]
+    assert b"".join(names).decode() == prompt and any(n.startswith("bytes:") for n in p["tokens"])
+    at = 0
+    for name, offset in zip(names, p["text_offset"]):
+        whole = len(prompt.encode()[:at].decode(errors="ignore"))
+        assert offset == whole, (name, p)
+        at += len(name)
+    for token, logprob, top in list(zip(p["tokens"], p["token_logprobs"], p["top_logprobs"]))[1:]:
+        assert top[token] == pytest.approx(logprob) and 1 <= len(top) <= 2
+    none = llama.post(TEXT, prompt="x", max_tokens=1, logprobs=0).json()["choices"][0]["logprobs"]
+    assert list(none["top_logprobs"][0]) == none["tokens"]
+
+
 def test_echo_works_with_the_smallest_batch(spawn):
     m = spawn(TEXT_GGUF, "--ctx-size", 256, "--batch-size", 1, "--parallel", 2)
     r = m.post(TEXT, prompt="One, two, three,", max_tokens=2, echo=True, logprobs=1).json()
@@ -612,6 +631,11 @@ def test_what_is_no_json_is_refused(llama):
         error(llama.http.post(CHAT, content=body), 400)
 
 
+def test_a_nul_in_a_text_is_told_in_plain_words(llama):
+    e = error(llama.chat("x\0y"), 400)
+    assert "\\u0000" in e["message"] and "leave it out" in e["message"]
+
+
 def test_unknown_paths_and_methods(llama):
     error(llama.http.get("/v1/nothing"), 404)
     r = llama.http.get(CHAT)
@@ -632,6 +656,10 @@ def test_tokens_and_back(llama):
     assert llama.post("/detokenize", tokens=t).json()["content"] == text
     pieces = llama.post("/tokenize", content="Hello", with_pieces=True).json()["tokens"]
     assert "".join(p["piece"] for p in pieces) == "Hello"
+    pieces = [p["piece"] for p in llama.post("/tokenize", content="é 😀", with_pieces=True).json()[
+        "tokens"]]
+    assert b"".join(bytes(p) if isinstance(p, list) else p.encode() for p in pieces
+                    ).decode() == "é 😀" and any(isinstance(p, list) for p in pieces)
     letters = llama.post("/tokenize", content="<|im_end|>", parse_special=False).json()["tokens"]
     assert len(letters) > 1 and t[-1] not in letters
 

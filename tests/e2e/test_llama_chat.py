@@ -97,6 +97,95 @@ def test_history_with_reasoning_goes_to_the_template(thinker):
         "/apply-template", messages=messages).json()["prompt"]
 
 
+def test_reasoning_is_counted(thinker):
+    ask = dict(messages=[USER], max_tokens=40, reasoning_budget=8, ignore_eos=True)
+    got = thinker.chat(**ask).json()
+    n = got["usage"]["completion_tokens_details"]["reasoning_tokens"]
+    text = got["choices"][0]["message"]["reasoning_content"]
+    told = len(thinker.post("/tokenize", content=text).json()["tokens"])
+    assert told <= n <= told + 8  # with the marks, and spaces beside them
+    streamed = thinker.stream("/v1/chat/completions", **ask, temperature=0,
+                              stream_options={"include_usage": True})[-1]["usage"]
+    assert 0 < streamed["completion_tokens_details"]["reasoning_tokens"] <= 20
+    none = thinker.chat(messages=[USER], max_tokens=8, reasoning_budget=0).json()["usage"]
+    assert none["completion_tokens_details"] == {"reasoning_tokens": 0}
+
+
+@pytest.mark.parametrize("said,seen", [
+    ({"content": "5", "refusal": None, "audio": None, "function_call": None, "tool_calls": None,
+      "annotations": None}, "5"),
+    ({"content": None}, ""), ({}, ""), ({"content": []}, ""),
+    ({"content": [{"type": "refusal", "refusal": "Never."}]}, "Never."),
+    ({"content": "5", "reasoning": "5 > 3"}, "<think>\n5 > 3\n</think>\n\n5")])
+def test_answers_come_back_as_clients_have_them(thinker, said, seen):
+    prompt = thinker.post("/apply-template", messages=[
+        USER, {"role": "assistant", **said}, USER]).json()["prompt"]
+    assert f"<|im_start|>assistant\n{seen}<|im_end|>" in prompt
+
+
+@pytest.mark.parametrize("message,word", [
+    ({"role": "user", "content": "x", "name": 5}, "'name'"),
+    ({"role": "assistant", "content": "x", "tool_calls": {}}, "'tool_calls'"),
+    ({"role": "assistant", "content": "x", "tool_calls": "f"}, "'tool_calls'"),
+    ({"role": "assistant", "tool_calls": [{"type": "custom", "custom": {}}]}, "'tool_calls'"),
+    ({"role": "assistant", "function_call": {"name": "f", "arguments": ""}}, "'tool_calls'"),
+    ({"role": "tool", "tool_call_id": "1", "content": None}, "'content'"),
+    ({"role": "user", "content": [{"type": "refusal", "refusal": "x"}]}, "refusal")])
+def test_a_wrong_message_is_named(llama, message, word):
+    said = refused(llama.chat(messages=[USER, message, USER]), "messages")
+    assert said.startswith("messages[1]") and word in said
+
+
+def test_an_answer_begun_with_nothing_is_not_begun(llama):
+    def prompt(*messages):
+        return llama.post("/apply-template", messages=[USER, *messages]).json()["prompt"]
+    for content in ("", None, []):
+        assert prompt({"role": "assistant", "content": content}) == prompt()
+
+
+@pytest.mark.parametrize("field", [
+    {"functions": [{"name": "f"}]}, {"function_call": "auto"}, {"web_search_options": {}},
+    {"audio": {"voice": "x", "format": "wav"}}, {"modalities": ["text", "audio"]},
+    {"grammar": 'root ::= "x"'}, {"json_schema": {}}])
+def test_what_would_be_a_broken_promise_is_refused(llama, field):
+    refused(llama.chat(**field), *field)
+    if set(field) & {"grammar", "json_schema"}:
+        refused(llama.post("/v1/completions", prompt="x", **field), *field)
+    else:
+        assert llama.post("/v1/completions", prompt="x", max_tokens=1, **field).status_code == 200
+    assert llama.chat(**{name: None for name in field}, max_tokens=1).status_code == 200
+
+
+def function(name, **more):
+    return {"type": "function", "function": {"name": name, **more}}
+
+
+def test_a_tool_may_say_null_but_has_a_name(caller):
+    null = function("f", description=None, parameters=None, strict=None)
+    assert caller.chat(tools=[null], max_tokens=2).status_code == 200
+    for name in ("", "a b", 'a"b', "a\n", "<f>", "a\\"):
+        assert "tools[1]" in refused(caller.chat(tools=[null, function(name)]), "tools")
+    assert "tools[0]" in refused(caller.chat(tools=[function("f", description=5)]), "tools")
+    assert caller.chat(tools=[function("server.find/it-1_ü")], max_tokens=2).status_code == 200
+
+
+def test_some_of_the_tools_may_be_allowed(caller):
+    tools = [function(name, parameters={"type": "object", "properties": {}}) for name in "abc"]
+
+    def allow(mode, *names):
+        return {"type": "allowed_tools", "allowed_tools": {
+            "mode": mode, "tools": [function(n) for n in names]}}
+    prompt = caller.post("/apply-template", messages=[USER], tools=tools,
+                         tool_choice=allow("auto", "c", "a")).json()["prompt"]
+    assert [f'"name": "{n}"' in prompt for n in "abc"] == [True, False, True]
+    got = message(caller.chat(tools=tools, tool_choice=allow("required", "b"), max_tokens=60,
+                              parallel_tool_calls=False))
+    assert [c["function"]["name"] for c in got["tool_calls"]] == ["b"]
+    for wrong in (allow("auto", "d"), allow("none", "a"), allow("auto"),
+                  {"type": "allowed_tools", "allowed_tools": {}}):
+        refused(caller.chat(tools=tools, tool_choice=wrong), "tool_choice")
+
+
 def test_roles_and_parts_reach_the_template(llama):
     prompt = llama.post("/apply-template", messages=[
         {"role": "developer", "content": "Be brief."},
@@ -189,6 +278,11 @@ def test_made_values_are_ones_that_programs_can_hold(llama):
     for c in llama.chat(**ask, **strict({"type": "integer", "minimum": first})).json()["choices"]:
         if c["finish_reason"] == "stop":
             assert int(c["message"]["content"]) >= first
+    for bound, least, most in (("minimum", 1000, 10 ** 19), ("maximum", -10 ** 19, -31)):
+        r = llama.chat(**ask, **strict({"type": "integer", bound: least if least > 0 else most}))
+        for c in r.json()["choices"]:
+            if c["finish_reason"] == "stop":
+                assert least <= json.loads(c["message"]["content"]) <= most
     # Half a character, as an escape, is none.
     half = llama.post("/tokenize", content="\\u").json()["tokens"]
     if len(half) == 1:
@@ -196,6 +290,18 @@ def test_made_values_are_ones_that_programs_can_hold(llama):
                 {"type": "string", "maxLength": 4})).json()["choices"]:
             if c["finish_reason"] == "stop":
                 json.loads(c["message"]["content"]).encode()
+
+
+def test_a_schema_may_hold_itself(llama):
+    tree = {"type": "object", "properties": {"of": {"anyOf": [{"$ref": "#"}, {"$ref": "#/$defs/n"}]}},
+            "required": ["of"], "additionalProperties": False, "$defs": {"n": {"type": "null"}}}
+    for c in llama.chat("A tree.", n=4, max_tokens=60, temperature=1.2, seed=5,
+                        **strict(tree)).json()["choices"]:
+        if c["finish_reason"] == "stop":
+            got = json.loads(c["message"]["content"])
+            while got is not None:
+                assert set(got) == {"of"}
+                got = got["of"]
 
 
 @pytest.mark.parametrize("schema", [
