@@ -52,17 +52,31 @@ static int read_picture(struct projector *p, const struct picture *pic,
 	return err_wrap(e, "the model cannot take it");
 }
 
-/* What the encoder computes at once, before it may be stopped: a part of one of
- * its layers. */
-#define STEPS 16
+/* What the encoder computes before it may be stopped, multiplications and
+ * sums: a tenth of a second or so. Going on costs a millisecond where the
+ * machine is busy. */
+#define WORK 4e9
+
+static double work_of(const struct ggml_tensor *t)
+{
+	const struct ggml_tensor *a = t->src[0], *b = t->src[1];
+	if (t->op == GGML_OP_MUL_MAT)
+		return 2.0 * (double)a->ne[0] * (double)ggml_nelements(t);
+	if (t->op == GGML_OP_FLASH_ATTN_EXT)
+		return 4.0 * (double)ggml_nelements(a) * (double)b->ne[1];
+	return (double)ggml_nelements(t);
+}
 
 static bool on_step(struct ggml_tensor *t, bool is_asking, void *ctx)
 {
 	struct projector *p = ctx;
-	(void)t;
-	if (is_asking)
-		return ++p->n_steps % STEPS == 0;
-	return projector_goes_on(p);
+	if (!is_asking)
+		return projector_goes_on(p);
+	p->work += work_of(t);
+	if (p->work < WORK)
+		return false;
+	p->work = 0;
+	return true;
 }
 
 static const float *encode(struct projector *p, void *chunk)

@@ -24,7 +24,7 @@ struct projector {
 	size_t width;			 /* floats of one token's embedding */
 	struct mtmd_context *mtmd;	 /* owned */
 	struct image *encoding;		 /* its thread's: now */
-	size_t n_steps;			 /* of encoding, so far */
+	double work;			 /* planned since it could be left */
 
 	/* The mutex guards what is not atomic. */
 	pthread_mutex_t mutex;
