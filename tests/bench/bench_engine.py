@@ -56,6 +56,12 @@ def own_server(port):
             "--ctx-size", CONTEXT, "--threads", THREADS]
 
 
+def resident(pid):
+    """After a moment without work, in which modeld-llama gives memory back."""
+    time.sleep(2)
+    return f"{rss_mib(pid):.0f} MiB"
+
+
 def bare_loop():
     out = subprocess.run([str(BUILD / "llama_loop"), str(TEXT_GGUF), str(TOKENS), str(THREADS)],
                          capture_output=True, text=True, check=True).stdout
@@ -64,7 +70,7 @@ def bare_loop():
 
 def pace():
     with contextlib.ExitStack() as stack:
-        cases, pids = {}, {}
+        cases, pids, idle = {}, {}, {}
         if (BUILD / "llama_loop").exists():
             cases["bare loop over libllama"] = bare_loop
         commands = {"modeld-llama": own_server}
@@ -74,14 +80,16 @@ def pace():
             port = free_port()
             pids[name] = stack.enter_context(running(command(port))).pid
             wait_healthy(port)
+            idle[name] = resident(pids[name])
             stream(port, "m", 8)
             cases[name] = lambda port=port: stream(port, "m", TOKENS)[1]
         got = alternate(cases)
         base = got.get("llama-server")
         table(f"One stream, {TOKENS} tokens, {THREADS} threads",
-              ["", "tokens/s", "of llama-server", "resident memory"],
+              ["", "tokens/s", "of llama-server", "resident memory, idle", "after"],
               [[n, f"{v:.1f}", f"{v / base:.2f}" if base else "-",
-                f"{rss_mib(pids[n]):.0f} MiB" if n in pids else "-"] for n, v in got.items()])
+                idle.get(n, "-"), resident(pids[n]) if n in pids else "-"]
+               for n, v in got.items()])
 
 
 def cold_server(command):
