@@ -41,7 +41,9 @@ static int fit_count(struct fit *f, const json_t *s, const char *name,
 {
 	const json_t *j = json_object_get(s, name);
 	*out = json_number_value(j);
-	if (j && (!json_is_number(j) || *out < 0 || *out != floor(*out)))
+	/* An object: these are members, and this is the name of one. */
+	if (j && !json_is_object(j) &&
+	    (!json_is_number(j) || *out < 0 || *out != floor(*out)))
 		return err_field(f->e, f->field,
 				 "'%s' of a schema must be a whole number, 0 "
 				 "or more",
@@ -164,29 +166,45 @@ static int fit_all(struct fit *f, json_t *inner)
 	return 0;
 }
 
-/* Its depth is bounded, as the body's it came in. */
+/* Values, not schemas. */
+static bool is_value(const char *key)
+{
+	static const char *const keys[] = { "const", "default", "enum",
+					    "examples" };
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (strcmp(key, keys[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool has_members(const char *key)
+{
+	static const char *const keys[] = { "properties", "$defs",
+					    "definitions" };
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (strcmp(key, keys[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Everything but values, since a reference may name any place; where nobody
+ * knows what it is, an object is taken for a schema. Its depth is bounded, as
+ * the body's it came in. */
 static int fit_any(struct fit *f, json_t *s)
 {
-	static const char *const one[] = { "items", "additionalProperties",
-					   "not" };
-	static const char *const many[] = {
-		"properties", "$defs", "definitions", "anyOf",
-		"oneOf",      "allOf", "prefixItems", "items",
-	};
+	const char *key;
+	json_t *inner;
+	if (json_is_array(s))
+		return fit_all(f, s);
 	if (!json_is_object(s))
 		return 0;
 	if (fit_pattern(f, s) || fit_counts(f, s, "minLength", "maxLength") ||
 	    fit_counts(f, s, "minItems", "maxItems") || fit_integer(f, s))
 		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(one); i++)
-		if (fit_any(f, json_object_get(s, one[i])))
-			return -1;
-	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
-		json_t *inner = json_object_get(s, many[i]);
-		/* "items" is one schema, or a list of them. */
-		bool is_one =
-			json_is_object(inner) && strcmp(many[i], "items") == 0;
-		if (!is_one && fit_all(f, inner))
+	json_object_foreach(s, key, inner)
+	{
+		if (has_members(key) ? fit_all(f, inner)
+				     : !is_value(key) && fit_any(f, inner))
 			return -1;
 	}
 	return 0;

@@ -109,6 +109,10 @@ static void what_the_engine_takes_wrongly_is_changed(void **state)
 		{ "{\"type\":\"integer\",\"maximum\":-1000000000000000}",
 		  "{\"type\":\"integer\",\"minimum\":-9223372036854775806,"
 		  "\"maximum\":-1000000000000000}" },
+		{ "{\"const\":{\"pattern\":\"^a$\",\"minLength\":-1},"
+		  "\"properties\":{\"minLength\":{}}}",
+		  "{\"const\":{\"pattern\":\"^a$\",\"minLength\":-1},"
+		  "\"properties\":{\"minLength\":{}}}" },
 		{ "{\"type\":\"number\",\"minimum\":1.5}",
 		  "{\"type\":\"number\",\"minimum\":1.5}" },
 		{ "{\"properties\":{\"pattern\":{\"items\":[{\"anyOf\":[{"
@@ -140,6 +144,9 @@ static void what_no_value_fits_is_refused(void **state)
 		{ "{\"items\":{\"minItems\":1,\"maxItems\":0}}", "'minItems'" },
 		{ "{\"$defs\":{\"x\":{\"minItems\":-1}}}", "whole number" },
 		{ "{\"maxLength\":\"3\"}", "whole number" },
+		{ "{\"x\":{\"y\":[{\"minItems\":2,\"maxItems\":1}]}}",
+		  "'minItems'" },
+		{ "{\"properties\":{\"const\":{\"minLength\":2001}}}", "2000" },
 		{ "{\"minLength\":2001}", "2000" },
 		{ "{\"type\":\"integer\",\"minimum\":5,\"maximum\":4}",
 		  "no integer" },

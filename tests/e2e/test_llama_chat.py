@@ -309,7 +309,7 @@ def test_a_schema_may_hold_itself(llama):
     {"type": "array", "items": {}, "minItems": 5, "maxItems": 3},
     {"type": "integer", "minimum": 5, "maximum": 3},
     {"type": "string", "minLength": 3000},
-    # Where no rule of ours looks, the memory that a grammar takes is bounded.
+    # A reference may name any place.
     {"$ref": "#/x/y", "x": {"y": {"type": "string", "minLength": 5, "maxLength": 3}}}])
 @pytest.mark.parametrize("place", ["format", "tool"])
 def test_a_schema_that_nothing_fits_takes_no_memory(llama, caller, schema, place):
