@@ -211,7 +211,7 @@ static void test_prompts_and_single_tokens(void **state)
 		else if (t < 60)
 			see(0, t, 0, 10 + t);
 		else if (t != 66)
-			see(0, t, (t - 60) * 80, (t - 60) * 80 + 3 * t);
+			see(0, t, (t - 60) * 60, (t - 60) * 60 + 4 * t);
 	check();
 }
 
