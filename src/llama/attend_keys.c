@@ -9,8 +9,7 @@
 
 /* ---- few queries: the numbers of a key lie across the lanes ---- */
 
-/* Of the quarters of four registers each: how many, and of which, is added up
- * in the order that by_columns() has too. */
+/* In each quarter, the sums of that quarter of four registers. */
 AVX512 INLINE __m512 sums_of_quarters(const __m512 *v)
 {
 	__m512 a = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]),
@@ -22,6 +21,7 @@ AVX512 INLINE __m512 sums_of_quarters(const __m512 *v)
 			     _mm512_castpd_ps(_mm512_unpackhi_pd(c, d)));
 }
 
+/* Quarters next to each other in one: those of `a`, then those of `b`. */
 AVX512 INLINE __m512 add_pairs(__m512 a, __m512 b)
 {
 	return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88),
