@@ -1,8 +1,10 @@
 """OpenAI's surface, call by call, with the official SDK through modeld."""
 
 import math
+import re
 
 import openai
+import pydantic
 import pytest
 
 from conftest import EMBED, TEXT
@@ -130,6 +132,19 @@ def test_json_and_strict_schemas(chat):
     assert '"a"' in text(chat(response_format=form, max_tokens=40))
     schema["properties"]["a"] = {"type": "array", "uniqueItems": True}
     assert "uniqueItems" in refused(lambda: chat(response_format=form), "response_format")
+
+
+class Badge(pydantic.BaseModel):
+    code: str = pydantic.Field(pattern=r"^[A-Z]{2}\d{2}$")
+    level: int = pydantic.Field(gt=0, lt=4)
+
+
+def test_a_class_is_parsed(client):
+    r = client.chat.completions.parse(model=TEXT, messages=HELLO, response_format=Badge,
+                                      temperature=1.2, seed=4, max_tokens=120)
+    badge = r.choices[0].message.parsed
+    assert re.fullmatch(r"[A-Z]{2}\d{2}", badge.code) and 0 < badge.level < 4
+    assert r.usage.completion_tokens_details.reasoning_tokens == 0
 
 
 # ---- completions ----
