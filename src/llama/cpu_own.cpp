@@ -27,10 +27,9 @@ class own : public ggml::cpu::extra_buffer_type
 	ggml::cpu::tensor_traits *get_tensor_traits(
 		const ggml_tensor *op) override
 	{
-		return op->op == GGML_OP_MUL_MAT	  ? panel_op(op)
-		       : op->op == GGML_OP_FLASH_ATTN_EXT ? attend_op(op)
-		       : op->op == GGML_OP_UNARY	  ? gelu_op(op)
-							  : nullptr;
+		return op->op == GGML_OP_FLASH_ATTN_EXT ? attend_op(op)
+		       : op->op == GGML_OP_UNARY	? gelu_op(op)
+							: panel_op(op);
 	}
 };
 

@@ -1,16 +1,10 @@
 /* panel_op.cpp - products by panels as an operation of ggml, and the buffers
  * that hold the packed weights. */
-#include "llama/cpu_own.h"
-#include "llama/panel.h"
+#include "llama/panel_op.h"
 
 #include <algorithm>
 
-namespace
-{
-const struct kind {
-	ggml_type theirs;
-	panel_type ours;
-} kinds[] = {
+static const panel_kind kinds[] = {
 	{ GGML_TYPE_Q4_0, PANEL_Q4_0 }, { GGML_TYPE_Q4_1, PANEL_Q4_1 },
 	{ GGML_TYPE_Q5_0, PANEL_Q5_0 }, { GGML_TYPE_Q5_1, PANEL_Q5_1 },
 	{ GGML_TYPE_Q8_0, PANEL_Q8_0 }, { GGML_TYPE_Q4_K, PANEL_Q4_K },
@@ -18,10 +12,9 @@ const struct kind {
 	{ GGML_TYPE_F16, PANEL_F16 },
 };
 
-/* NULL: it is not packed. */
-const kind *kind_of(const ggml_tensor *t)
+const panel_kind *panel_kind_of(const ggml_tensor *t)
 {
-	for (const kind &k : kinds)
+	for (const panel_kind &k : kinds)
 		if (k.theirs == t->type)
 			return &k;
 	return nullptr;
@@ -29,100 +22,84 @@ const kind *kind_of(const ggml_tensor *t)
 
 /* ---- one product ---- */
 
-struct product {
-	panel_type type;
-	size_t n;	 /* columns of the weights */
-	size_t n_panels; /* and their rows, by 16 */
-	size_t n_tokens;
-	const ggml_tensor *weights, *x, *out;
+panel_product::panel_product(const ggml_tensor *op)
+    : type(panel_kind_of(op->src[0])->ours), n((size_t)op->src[0]->ne[0]),
+      n_panels((size_t)op->src[0]->ne[1] / PANEL_ROWS),
+      n_tokens((size_t)ggml_nrows(op->src[1])),
+      token_bytes(panel_token_bytes(type, n)), weights(op->src[0]),
+      x(op->src[1]), out(op)
+{
+}
 
-	explicit product(const ggml_tensor *op)
-	    : type(kind_of(op->src[0])->ours), n((size_t)op->src[0]->ne[0]),
-	      n_panels((size_t)op->src[0]->ne[1] / PANEL_ROWS),
-	      n_tokens((size_t)ggml_nrows(op->src[1])), weights(op->src[0]),
-	      x(op->src[1]), out(op)
-	{
+static const float *row(const ggml_tensor *x, size_t i)
+{
+	auto n1 = (size_t)x->ne[1], n2 = (size_t)x->ne[2];
+	return (const float *)((const char *)x->data + i % n1 * x->nb[1] +
+			       i / n1 % n2 * x->nb[2] + i / n1 / n2 * x->nb[3]);
+}
+
+void panel_product::quantize(char *tokens, size_t i, size_t n_threads) const
+{
+	size_t each = n / PANEL_BLOCK, blocks = n_tokens * each;
+	size_t first = blocks * i / n_threads;
+	size_t end = blocks * (i + 1) / n_threads;
+	while (first < end) {
+		size_t token = first / each, from = first % each;
+		size_t to = std::min(each, from + end - first);
+		panel_quantize(type, row(x, token), n, from, to,
+			       tokens + token * token_bytes);
+		first += to - from;
 	}
+}
 
-	const float *row(size_t i) const
-	{
-		auto n1 = (size_t)x->ne[1], n2 = (size_t)x->ne[2];
-		return (const float *)((const char *)x->data +
-				       i % n1 * x->nb[1] +
-				       i / n1 % n2 * x->nb[2] +
-				       i / n1 / n2 * x->nb[3]);
-	}
+namespace
+{
+/* Part i of n of the panels, with some of the tokens. */
+void multiply(const panel_product &p, const char *tokens, size_t first,
+	      size_t end, size_t i, size_t n_parts)
+{
+	size_t from = p.n_panels * i / n_parts;
+	size_t to = p.n_panels * (i + 1) / n_parts;
+	panel_multiply(panel_way(), p.type, p.n, p.panel(from), to - from,
+		       tokens + first * p.token_bytes, end - first,
+		       (float *)p.out->data +
+			       (first * p.n_panels + from) * PANEL_ROWS,
+		       p.n_panels * PANEL_ROWS);
+}
 
-	/* A share of the activations' blocks. */
-	void quantize(char *tokens, size_t first, size_t end) const
-	{
-		size_t each = n / PANEL_BLOCK;
-		while (first < end) {
-			size_t i = first / each, from = first % each;
-			size_t to = std::min(each, from + end - first);
-			panel_quantize(type, row(i), n, from, to,
-				       tokens + i * panel_token_bytes(type, n));
-			first += to - from;
-		}
-	}
-
-	/* Part i of n of the panels, with some of the tokens. */
-	void multiply(const char *tokens, size_t first, size_t end, size_t i,
-		      size_t n_parts) const
-	{
-		size_t from = n_panels * i / n_parts;
-		size_t to = n_panels * (i + 1) / n_parts;
-		panel_multiply(panel_way(), type, n,
-			       (const char *)weights->data +
-				       from * panel_bytes(type, n),
-			       to - from,
-			       tokens + first * panel_token_bytes(type, n),
-			       end - first,
-			       (float *)out->data +
-				       (first * n_panels + from) * PANEL_ROWS,
-			       n_panels * PANEL_ROWS);
-	}
-};
-
-/* Parts for each thread: one that is kept from its core leaves some to the
- * others. And so many bytes of tokens at a time as a core's own cache holds
- * while the panels pass by. */
-const size_t PARTS = 4, TOKEN_BYTES = 256 << 10;
-/* A multiple of all numbers of tokens that are multiplied at once. */
-const size_t TOKENS_STEP = 24;
+/* So many bytes of tokens at a time as a core's own cache holds while the
+ * panels pass by. */
+const size_t TOKEN_BYTES = 256 << 10;
 
 class traits : public ggml::cpu::tensor_traits
 {
 	bool work_size(int, const ggml_tensor *op, size_t &size) override
 	{
-		product p(op);
-		size = p.n_tokens * panel_token_bytes(p.type, p.n) + 64;
+		panel_product p(op);
+		size = p.n_tokens * p.token_bytes + 64;
 		return true;
 	}
 
 	bool compute_forward(ggml_compute_params *params,
 			     ggml_tensor *op) override
 	{
-		product p(op);
+		panel_product p(op);
 		auto ith = (size_t)params->ith, nth = (size_t)params->nth;
-		auto *tokens = (char *)(((uintptr_t)params->wdata + 63) &
-					~(uintptr_t)63);
-		size_t blocks = p.n_tokens * (p.n / PANEL_BLOCK);
-		p.quantize(tokens, blocks * ith / nth,
-			   blocks * (ith + 1) / nth);
+		char *tokens = panel_aligned(params->wdata);
+		p.quantize(tokens, ith, nth);
 		if (ith == 0)
 			cpu_own_ggml.chunk_set(params->threadpool, (int)nth);
 		cpu_own_ggml.barrier(params->threadpool);
-		size_t step = TOKEN_BYTES / panel_token_bytes(p.type, p.n) /
-			      TOKENS_STEP * TOKENS_STEP;
-		step = std::max(step, TOKENS_STEP);
-		size_t parts = std::min(p.n_panels, nth * PARTS);
+		size_t step = TOKEN_BYTES / p.token_bytes / PANEL_TOKENS *
+			      PANEL_TOKENS;
+		step = std::max(step, PANEL_TOKENS);
+		size_t parts = std::min(p.n_panels, nth * PANEL_PARTS);
 		size_t n = (p.n_tokens + step - 1) / step * parts;
 		for (size_t i = ith; i < n;
 		     i = (size_t)cpu_own_ggml.chunk_add(params->threadpool, 1))
-			p.multiply(tokens, i / parts * step,
-				   std::min((i / parts + 1) * step, p.n_tokens),
-				   i % parts, parts);
+			multiply(p, tokens, i / parts * step,
+				 std::min((i / parts + 1) * step, p.n_tokens),
+				 i % parts, parts);
 		return true;
 	}
 };
@@ -132,7 +109,7 @@ class traits : public ggml::cpu::tensor_traits
 void set_tensor(ggml_backend_buffer_t, ggml_tensor *t, const void *data,
 		size_t offset, size_t size)
 {
-	const kind *k = kind_of(t);
+	const panel_kind *k = panel_kind_of(t);
 	GGML_ASSERT(offset == 0 && size == ggml_nbytes(t) && k);
 	size_t each = PANEL_ROWS * t->nb[1];
 	for (size_t at = 0; at < size; at += each)
@@ -178,7 +155,8 @@ ggml_backend_buffer_type_t panel_op_buffers()
 
 static bool is_ours(const ggml_tensor *op)
 {
-	return op->op == GGML_OP_MUL_MAT && op->src[0]->buffer &&
+	return (op->op == GGML_OP_MUL_MAT || op->op == GGML_OP_MUL_MAT_ID) &&
+	       op->src[0]->buffer &&
 	       op->src[0]->buffer->buft == panel_op_buffers();
 }
 
@@ -187,8 +165,9 @@ bool panel_op_suits(const ggml_tensor *op)
 	if (!is_ours(op))
 		return false;
 	const ggml_tensor *w = op->src[0], *x = op->src[1];
-	const kind *k = kind_of(w);
-	return k && panel_suits(panel_way(), k->ours) && ggml_n_dims(w) == 2 &&
+	const panel_kind *k = panel_kind_of(w);
+	return k && panel_suits(panel_way(), k->ours) &&
+	       (op->op == GGML_OP_MUL_MAT_ID || ggml_n_dims(w) == 2) &&
 	       w->ne[1] % PANEL_ROWS == 0 && x->type == GGML_TYPE_F32 &&
 	       x->nb[0] == sizeof(float) &&
 	       (!x->buffer || ggml_backend_buft_is_host(x->buffer->buft));
@@ -197,5 +176,7 @@ bool panel_op_suits(const ggml_tensor *op)
 ggml::cpu::tensor_traits *panel_op(const ggml_tensor *op)
 {
 	static traits the_traits;
-	return is_ours(op) ? &the_traits : nullptr;
+	return !is_ours(op)		      ? nullptr
+	       : op->op == GGML_OP_MUL_MAT_ID ? panel_experts()
+					      : &the_traits;
 }
