@@ -19,6 +19,6 @@ int main(int argc, char **argv)
 	llama_backend_init();
 	struct llama_model_quantize_params p =
 		llama_model_quantize_default_params();
-	p.ftype = atoi(argv[3]);
+	p.ftype = (enum llama_ftype)strtol(argv[3], NULL, 10);
 	return llama_model_quantize(argv[1], argv[2], &p) ? 1 : 0;
 }
