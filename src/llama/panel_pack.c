@@ -12,7 +12,7 @@ struct source {
 	unsigned more_shift; /* with them in bytes */
 };
 
-static uint32_t word(const uint8_t *from)
+INLINE uint32_t word(const uint8_t *from)
 {
 	uint32_t w;
 	memcpy(&w, from, sizeof w);
@@ -20,12 +20,12 @@ static uint32_t word(const uint8_t *from)
 }
 
 /* The lowest bits of four bytes, side by side. */
-static uint32_t lowest_bits(uint32_t w)
+INLINE uint32_t lowest_bits(uint32_t w)
 {
 	return (w & 0x01010101) * 0x01020408 >> 24 & 15;
 }
 
-static void pack_fifth(const struct panel_shape *s, const struct source *from,
+INLINE void pack_fifth(const struct panel_shape *s, const struct source *from,
 		       size_t row, uint8_t *to)
 {
 	uint64_t masks[PANEL_GROUPS];
@@ -41,7 +41,7 @@ static void pack_fifth(const struct panel_shape *s, const struct source *from,
 	memcpy(to, masks, sizeof masks);
 }
 
-static void pack_sixth(const struct source *from, size_t row, uint8_t *to)
+INLINE void pack_sixth(const struct source *from, size_t row, uint8_t *to)
 {
 	uint32_t v[2] = { 0, 0 };
 	for (size_t g = 0; g < PANEL_GROUPS; g++) {
@@ -55,7 +55,7 @@ static void pack_sixth(const struct source *from, size_t row, uint8_t *to)
 	memcpy(to + 64 + 4 * row, &v[1], 4);
 }
 
-static void pack_block(const struct panel_shape *s, const struct source *from,
+INLINE void pack_block(const struct panel_shape *s, const struct source *from,
 		       size_t row, uint8_t *to)
 {
 	if (s->bits == 8) {
@@ -83,7 +83,7 @@ static void pack_block(const struct panel_shape *s, const struct source *from,
 }
 
 /* ggml's row of blocks: d, m, fifth bits, nibbles. */
-static void pack_simple(const struct panel_shape *s, const uint8_t *from,
+INLINE void pack_simple(const struct panel_shape *s, const uint8_t *from,
 			size_t row, uint8_t *to)
 {
 	size_t n_halves = s->has_min ? 2 : 1;
@@ -95,7 +95,7 @@ static void pack_simple(const struct panel_shape *s, const uint8_t *from,
 	pack_block(s, &source, row, to + panel_head_bytes(s));
 }
 
-static void pack_scales(const uint8_t *from, size_t n, size_t row, uint8_t *to)
+INLINE void pack_scales(const uint8_t *from, size_t n, size_t row, uint8_t *to)
 {
 	for (size_t i = 0; i < n; i++)
 		to[PANEL_ROWS * i + row] = from[i];
@@ -103,7 +103,7 @@ static void pack_scales(const uint8_t *from, size_t n, size_t row, uint8_t *to)
 
 /* ggml's K types with 4 and 5 bits: d, m, scales, fifth bits (of block k bit k
  * of 32 bytes), nibbles of two blocks in 32 bytes. */
-static void pack_with_min(const struct panel_shape *s, const uint8_t *from,
+INLINE void pack_with_min(const struct panel_shape *s, const uint8_t *from,
 			  size_t row, uint8_t *to)
 {
 	const uint8_t *fifth = from + 16, *nibbles = fifth;
@@ -128,7 +128,7 @@ static void pack_with_min(const struct panel_shape *s, const uint8_t *from,
 
 /* With 6 bits: nibbles of four blocks in 64 bytes, their other bits in 32,
  * scales, d. */
-static void pack_six(const struct panel_shape *s, const uint8_t *from,
+INLINE void pack_six(const struct panel_shape *s, const uint8_t *from,
 		     size_t row, uint8_t *to)
 {
 	memcpy(to + 2 * row, from + 208, 2);
@@ -148,22 +148,18 @@ static void pack_six(const struct panel_shape *s, const uint8_t *from,
 	}
 }
 
-void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel)
+INLINE void pack(const struct panel_shape *s, size_t n, const uint8_t *rows,
+		 uint8_t *panel)
 {
-	if (type == PANEL_F16) {
-		panel_half_pack(n, rows, panel);
-		return;
-	}
-	const struct panel_shape *s = &panel_shapes[type];
 	size_t n_heads = n / PANEL_BLOCK / s->n_blocks;
-	size_t head = panel_bytes(type, n) / n_heads, each = head / PANEL_ROWS;
+	size_t head = panel_head_bytes(s) + s->n_blocks * panel_block_bytes(s);
+	size_t each = head / PANEL_ROWS;
 	if (s->bits == 5)
 		memset(panel, 0, n_heads * head);
 	for (size_t i = 0; i < n_heads; i++)
 		for (size_t r = 0; r < PANEL_ROWS; r++) {
-			const uint8_t *from = (const uint8_t *)rows +
-					      (r * n_heads + i) * each;
-			uint8_t *to = (uint8_t *)panel + i * head;
+			const uint8_t *from = rows + (r * n_heads + i) * each;
+			uint8_t *to = panel + i * head;
 			if (s->n_blocks == 1)
 				pack_simple(s, from, r, to);
 			else if (s->has_min)
@@ -171,4 +167,28 @@ void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel)
 			else
 				pack_six(s, from, r, to);
 		}
+}
+
+/* A program for each type: a model's start waits for it. */
+#define TYPES(x) x(Q4_0) x(Q4_1) x(Q5_0) x(Q5_1) x(Q8_0) x(Q4_K) x(Q5_K) x(Q6_K)
+
+#define PACK(type)                                                       \
+	static void pack_##type(size_t n, const void *rows, void *panel) \
+	{                                                                \
+		pack(&panel_shapes[PANEL_##type], n, rows, panel);       \
+	}
+TYPES(PACK)
+
+void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel)
+{
+#define CASE(type)                           \
+	case PANEL_##type:                   \
+		pack_##type(n, rows, panel); \
+		break;
+	switch (type) {
+		TYPES(CASE)
+	case PANEL_F16:
+		panel_half_pack(n, rows, panel);
+		break;
+	}
 }
