@@ -3,6 +3,13 @@
 #include "llama/panel_op.h"
 
 #include <algorithm>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+extern "C" {
+#include "llama/cores.h"
+}
 
 static const panel_kind kinds[] = {
 	{ GGML_TYPE_Q4_0, PANEL_Q4_0 }, { GGML_TYPE_Q4_1, PANEL_Q4_1 },
@@ -106,15 +113,42 @@ class traits : public ggml::cpu::tensor_traits
 
 /* ---- the buffers ---- */
 
+/* Bytes that a thread packs in about the time that it takes to start one. */
+const size_t WORTH_A_THREAD = 512 << 10;
+const int MOST_THREADS = 16;
+
+void pack(const ggml_tensor *t, const void *data, size_t from, size_t to)
+{
+	for (size_t each = PANEL_ROWS * t->nb[1]; from < to; from += each)
+		panel_pack(panel_kind_of(t)->ours, (size_t)t->ne[0],
+			   (const char *)data + from, (char *)t->data + from);
+}
+
+/* A start waits for it, and as long for the kernel, which clears the memory:
+ * each core does a part. */
 void set_tensor(ggml_backend_buffer_t, ggml_tensor *t, const void *data,
 		size_t offset, size_t size)
 {
-	const panel_kind *k = panel_kind_of(t);
-	GGML_ASSERT(offset == 0 && size == ggml_nbytes(t) && k);
-	size_t each = PANEL_ROWS * t->nb[1];
-	for (size_t at = 0; at < size; at += each)
-		panel_pack(k->ours, (size_t)t->ne[0], (const char *)data + at,
-			   (char *)t->data + at);
+	GGML_ASSERT(offset == 0 && size == ggml_nbytes(t) && panel_kind_of(t));
+	size_t each = PANEL_ROWS * t->nb[1], n = size / each;
+	size_t n_parts =
+		std::min({ n, size / WORTH_A_THREAD + 1,
+			   (size_t)std::min(cores_usable(), MOST_THREADS) });
+	std::vector<std::thread> others;
+	auto part = [&](size_t i) {
+		pack(t, data, n * i / n_parts * each,
+		     n * (i + 1) / n_parts * each);
+	};
+	for (size_t i = 1; i < n_parts; i++) {
+		try {
+			others.emplace_back(part, i);
+		} catch (const std::system_error &) {
+			part(i); /* no thread can be had */
+		}
+	}
+	part(0);
+	for (std::thread &other : others)
+		other.join();
 }
 
 const char *get_name(ggml_backend_buffer_type_t)
