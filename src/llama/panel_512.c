@@ -191,15 +191,12 @@ AVX512 INLINE void multiply(const struct panel_shape *s,
 		tile(s, w, i, 1);
 }
 
-/* A program for each type. */
-#define TYPES(x) x(Q4_0) x(Q4_1) x(Q5_0) x(Q5_1) x(Q8_0) x(Q4_K) x(Q5_K) x(Q6_K)
-
 #define MULTIPLY(type)                                                 \
 	AVX512 static void multiply_##type(const struct panel_work *w) \
 	{                                                              \
 		multiply(&panel_shapes[PANEL_##type], w);              \
 	}
-TYPES(MULTIPLY)
+PANEL_TYPES(MULTIPLY)
 
 void panel_multiply_512(enum panel_type type, const struct panel_work *w)
 {
@@ -208,7 +205,7 @@ void panel_multiply_512(enum panel_type type, const struct panel_work *w)
 		multiply_##type(w); \
 		break;
 	switch (type) {
-		TYPES(CASE)
+		PANEL_TYPES(CASE)
 	case PANEL_F16: /* panel_half.h */
 		break;
 	}

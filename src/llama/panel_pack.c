@@ -170,14 +170,12 @@ INLINE void pack(const struct panel_shape *s, size_t n, const uint8_t *rows,
 }
 
 /* A program for each type: a model's start waits for it. */
-#define TYPES(x) x(Q4_0) x(Q4_1) x(Q5_0) x(Q5_1) x(Q8_0) x(Q4_K) x(Q5_K) x(Q6_K)
-
 #define PACK(type)                                                       \
 	static void pack_##type(size_t n, const void *rows, void *panel) \
 	{                                                                \
 		pack(&panel_shapes[PANEL_##type], n, rows, panel);       \
 	}
-TYPES(PACK)
+PANEL_TYPES(PACK)
 
 void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel)
 {
@@ -186,7 +184,7 @@ void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel)
 		pack_##type(n, rows, panel); \
 		break;
 	switch (type) {
-		TYPES(CASE)
+		PANEL_TYPES(CASE)
 	case PANEL_F16:
 		panel_half_pack(n, rows, panel);
 		break;

@@ -46,6 +46,10 @@ static const struct panel_shape panel_shapes[] = {
 	[PANEL_Q6_K] = { 8, 2, 6, .start = -32 },
 };
 
+/* For a program of each type, with its shape's numbers in it. */
+#define PANEL_TYPES(x) \
+	x(Q4_0) x(Q4_1) x(Q5_0) x(Q5_1) x(Q8_0) x(Q4_K) x(Q5_K) x(Q6_K)
+
 INLINE size_t panel_at_scales(const struct panel_shape *s)
 {
 	return (s->has_min ? 4u : 2u) * PANEL_ROWS;
