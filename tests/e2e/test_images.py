@@ -478,4 +478,4 @@ def test_modeld_gives_a_models_projector_to_its_engine(start, projector, tmp_pat
     r = daemon.http.post("/engines/v1/chat/completions", json={
         "model": name, "messages": user(image(b"nothing"))})
     assert r.status_code == 400
-    assert "no PNG, JPEG or GIF" in json.dumps(r.json())
+    assert "no PNG, JPEG, WebP or GIF" in json.dumps(r.json())

@@ -1,5 +1,7 @@
-"""What modeld-llama keeps in memory: nothing twice, nothing that only lies there."""
+"""What modeld-llama keeps while it has no work: in memory nothing twice and nothing that only lies
+there, and no core."""
 
+import pathlib
 import re
 
 import numpy as np
@@ -79,3 +81,24 @@ def test_a_conversation_goes_on_after_a_rest(spawn):
     said = m.chat("Name three colours.", **ask).json()["choices"][0]["message"]["content"]
     assert eventually(lambda: file_kib(m, TEXT_GGUF) < MIB or not packs())
     assert m.chat("Name three colours.", **ask).json()["choices"][0]["message"]["content"] == said
+
+
+def test_after_an_answer_no_core_is_kept_busy(spawn):
+    m = spawn(TEXT_GGUF, "--threads", 2)
+    task = pathlib.Path(f"/proc/{m.process.pid}")
+
+    def ticks():
+        return sum(map(int, (task / "stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+
+    def sleeps():
+        return all((t / "stat").read_text().rsplit(")", 1)[1].split()[0] == "S"
+                   for t in (task / "task").iterdir())
+
+    def after_an_answer():
+        m.chat("Hi", max_tokens=1)
+        before = ticks()
+        assert eventually(sleeps)
+        return ticks() - before
+
+    # By themselves, ggml's threads look for more work for 10 to 20 ticks.
+    assert min(after_an_answer() for _ in range(5)) <= 5
