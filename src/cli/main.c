@@ -36,7 +36,9 @@ static void put_model_names(struct buf *out)
 		json_array_foreach(json_object_get(model, "tags"), k, tag)
 		{
 			struct str name = str_of(json_string_value(tag));
-			name = name.p ? modelname_short(name) : name;
+			if (!name.p)
+				continue;
+			name = modelname_short(name);
 			if (buf_printf(out, "%.*s\n", STR_ARG(name)))
 				return;
 		}

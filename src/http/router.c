@@ -28,7 +28,7 @@ static size_t segments(struct str s)
 static bool take_rest(struct str *path, size_t leave, struct str *taken)
 {
 	size_t have = segments(*path);
-	struct str segment;
+	struct str segment = { 0 };
 	if (have <= leave)
 		return false;
 	*taken = str_tail(*path, 1);

@@ -85,13 +85,13 @@ static int split(struct str url, struct str *data, struct err *e)
 
 int picture_check(struct str url, struct err *e)
 {
-	struct str data;
+	struct str data = { 0 };
 	return split(url, &data, e);
 }
 
 int picture_read(struct str url, struct picture *out, struct err *e)
 {
-	struct str data;
+	struct str data = { 0 };
 	auto_buf struct buf file;
 	buf_init(&file, LIMIT_IMAGE_BYTES);
 	if (split(url, &data, e) || decode(data, &file, e) ||
