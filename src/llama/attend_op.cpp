@@ -289,12 +289,9 @@ void work::join(size_t item)
 void work::share(size_t n_items, void (work::*one)(size_t),
 		 const ggml_compute_params *params)
 {
-	if (params->ith == 0)
-		cpu_own_ggml.chunk_set(params->threadpool, params->nth);
-	cpu_own_ggml.barrier(params->threadpool);
-	for (size_t i = (size_t)params->ith; i < n_items;
-	     i = (size_t)cpu_own_ggml.chunk_add(params->threadpool, 1))
-		(this->*one)(n_items - 1 - i);
+	cpu_own_meet(params);
+	cpu_own_share(params, n_items,
+		      [&](size_t i) { (this->*one)(n_items - 1 - i); });
 }
 
 void work::go(const ggml_compute_params *params)

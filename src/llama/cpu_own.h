@@ -36,6 +36,23 @@ struct cpu_own_ggml {
 };
 extern struct cpu_own_ggml cpu_own_ggml;
 
+/* The threads meet; then they may share. */
+inline void cpu_own_meet(const ggml_compute_params *p)
+{
+	if (p->ith == 0)
+		cpu_own_ggml.chunk_set(p->threadpool, p->nth);
+	cpu_own_ggml.barrier(p->threadpool);
+}
+
+/* Each takes parts, from 0 up to n, as long as some are left. */
+template <class Part>
+void cpu_own_share(const ggml_compute_params *p, size_t n, Part part)
+{
+	for (auto i = (size_t)p->ith; i < n;
+	     i = (size_t)cpu_own_ggml.chunk_add(p->threadpool, 1))
+		part(i);
+}
+
 /* ---- cpu_memory.cpp ---- */
 /* Before anything is allocated. */
 void cpu_memory_register();

@@ -60,25 +60,12 @@ AVX2 INLINE __m256 floats(__m128i bytes, size_t half)
 	return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
 }
 
-/* As in panel_512.c. */
 AVX2 INLINE struct scales scales_of_six(const uint8_t *head,
 					const uint8_t *bytes, size_t k,
 					size_t half)
 {
-	const __m128i *v = (const void *)bytes;
-	const __m128i low = _mm_set1_epi8(15), high = _mm_set1_epi8(0x30);
-	__m128i d = _mm_loadu_si128(v + k), m = _mm_loadu_si128(v + k + 4);
-	if (k < 4) {
-		d = _mm_and_si128(d, _mm_set1_epi8(63));
-		m = _mm_and_si128(m, _mm_set1_epi8(63));
-	} else {
-		__m128i both = m, d_high = _mm_loadu_si128(v + k - 4);
-		m = _mm_or_si128(_mm_and_si128(_mm_srli_epi16(both, 4), low),
-				 _mm_and_si128(_mm_srli_epi16(d, 2), high));
-		d = _mm_or_si128(
-			_mm_and_si128(both, low),
-			_mm_and_si128(_mm_srli_epi16(d_high, 2), high));
-	}
+	__m128i d, m;
+	panel_six_bits(bytes, k, &d, &m);
 	__m256 minus = _mm256_sub_ps(_mm256_setzero_ps(), floats(m, half));
 	return (struct scales){
 		_mm256_mul_ps(halves(head), floats(d, half)),

@@ -55,26 +55,14 @@ AVX512 INLINE __m512 floats(__m128i bytes)
 	return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
 }
 
-/* Those of block k, from 6 bits: ggml has the first four whole, and the last in
- * nibbles and in the two bits that the first do not need. */
 AVX512 INLINE struct scales scales_of_six(const uint8_t *head,
 					  const uint8_t *bytes, size_t k)
 {
-	const __m128i *v = (const void *)bytes;
-	const __m128i low = _mm_set1_epi8(15), high = _mm_set1_epi8(0x30);
-	__m128i d = _mm_loadu_si128(v + k), m = _mm_loadu_si128(v + k + 4);
-	if (k < 4) {
-		d = _mm_and_si128(d, _mm_set1_epi8(63));
-		m = _mm_and_si128(m, _mm_set1_epi8(63));
-	} else {
-		__m128i both = m, d_high = _mm_loadu_si128(v + k - 4);
-		m = _mm_or_si128(_mm_and_si128(_mm_srli_epi16(both, 4), low),
-				 _mm_and_si128(_mm_srli_epi16(d, 2), high));
-		d = _mm_or_si128(
-			_mm_and_si128(both, low),
-			_mm_and_si128(_mm_srli_epi16(d_high, 2), high));
-	}
-	struct scales out = { .d = { _mm512_mul_ps(halves(head), floats(d)) } };
+	__m128i d, m;
+	panel_six_bits(bytes, k, &d, &m);
+	struct scales out = {
+		.d = { _mm512_mul_ps(halves(head), floats(d)) },
+	};
 	out.m = _mm512_mul_ps(halves(head + 2 * PANEL_ROWS),
 			      _mm512_sub_ps(_mm512_setzero_ps(), floats(m)));
 	return out;
@@ -118,8 +106,8 @@ AVX512 INLINE void add_block(const struct panel_shape *s, const uint8_t *head,
 			acc[1][i] = _mm512_set1_epi32(start[1]);
 	}
 	if (s->bits == 6) {
-		sixth.x = _mm512_loadu_si512(p + panel_at_sixth(s));
-		sixth.y = _mm512_loadu_si512(p + panel_at_sixth(s) + 64);
+		sixth.x = _mm512_loadu_si512(p + PANEL_AT_SIXTH);
+		sixth.y = _mm512_loadu_si512(p + PANEL_AT_SIXTH + 64);
 	}
 	UNROLL for (size_t g = 0; g < PANEL_GROUPS / 2; g++)
 	{

@@ -156,17 +156,15 @@ class traits : public ggml::cpu::tensor_traits
 		auto ith = (size_t)params->ith, nth = (size_t)params->nth;
 		experts e(op, params->wdata, nth, ith);
 		e.quantize(e.tokens, ith, nth);
-		if (ith == 0) {
+		if (ith == 0)
 			e.sort();
-			cpu_own_ggml.chunk_set(params->threadpool, (int)nth);
-		}
-		cpu_own_ggml.barrier(params->threadpool);
+		cpu_own_meet(params);
 		auto n_active = (size_t)e.active[e.n_experts];
 		size_t parts = std::min(e.n_panels, nth * PANEL_PARTS);
-		for (size_t i = ith; i < n_active * parts;
-		     i = (size_t)cpu_own_ggml.chunk_add(params->threadpool, 1))
+		cpu_own_share(params, n_active * parts, [&](size_t i) {
 			e.multiply((size_t)e.active[i / parts], i % parts,
 				   parts);
+		});
 		return true;
 	}
 };

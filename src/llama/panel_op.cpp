@@ -94,19 +94,18 @@ class traits : public ggml::cpu::tensor_traits
 		auto ith = (size_t)params->ith, nth = (size_t)params->nth;
 		char *tokens = panel_aligned(params->wdata);
 		p.quantize(tokens, ith, nth);
-		if (ith == 0)
-			cpu_own_ggml.chunk_set(params->threadpool, (int)nth);
-		cpu_own_ggml.barrier(params->threadpool);
+		cpu_own_meet(params);
 		size_t step = TOKEN_BYTES / p.token_bytes / PANEL_TOKENS *
 			      PANEL_TOKENS;
 		step = std::max(step, PANEL_TOKENS);
 		size_t parts = std::min(p.n_panels, nth * PANEL_PARTS);
 		size_t n = (p.n_tokens + step - 1) / step * parts;
-		for (size_t i = ith; i < n;
-		     i = (size_t)cpu_own_ggml.chunk_add(params->threadpool, 1))
-			multiply(p, tokens, i / parts * step,
-				 std::min((i / parts + 1) * step, p.n_tokens),
-				 i % parts, parts);
+		cpu_own_share(params, n, [&](size_t i) {
+			size_t first = i / parts * step;
+			multiply(p, tokens, first,
+				 std::min(first + step, p.n_tokens), i % parts,
+				 parts);
+		});
 		return true;
 	}
 };

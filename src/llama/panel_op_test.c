@@ -152,22 +152,26 @@ static void check(const struct work *w)
 	unmake(&theirs);
 }
 
-static const enum ggml_type types[] = { GGML_TYPE_Q4_0, GGML_TYPE_Q5_1,
-					GGML_TYPE_Q4_K, GGML_TYPE_Q6_K,
-					GGML_TYPE_F16 };
+static const struct {
+	enum ggml_type theirs;
+	enum panel_type ours;
+} types[] = {
+	{ GGML_TYPE_Q4_0, PANEL_Q4_0 }, { GGML_TYPE_Q5_1, PANEL_Q5_1 },
+	{ GGML_TYPE_Q4_K, PANEL_Q4_K }, { GGML_TYPE_Q6_K, PANEL_Q6_K },
+	{ GGML_TYPE_F16, PANEL_F16 },
+};
 
-static bool is_packed(enum ggml_type type)
+static bool is_packed(size_t i)
 {
-	return panels() && (panel_way() == PANEL_AVX512 ||
-			    (type != GGML_TYPE_Q6_K && type != GGML_TYPE_F16));
+	return panels() && panel_suits(panel_way(), types[i].ours);
 }
 
 static void products_are_ggmls(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		for (int n = 1; is_packed(types[i]) && n < 600; n = n * 4 + 1)
-			check(&(struct work){ .type = types[i],
+		for (int n = 1; is_packed(i) && n < 600; n = n * 4 + 1)
+			check(&(struct work){ .type = types[i].theirs,
 					      .n_tokens = n,
 					      .n_threads = 1 + n % 3 });
 }
@@ -176,9 +180,9 @@ static void products_of_experts_are_ggmls(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		for (int n = 1; is_packed(types[i]) && n < 200; n = n * 3 + 1)
+		for (int n = 1; is_packed(i) && n < 200; n = n * 3 + 1)
 			for (int used = 1; used < EXPERTS - 1; used++) {
-				struct work w = { .type = types[i],
+				struct work w = { .type = types[i].theirs,
 						  .n_tokens = n,
 						  .n_used = used,
 						  .n_given = 1,

@@ -70,7 +70,7 @@ INLINE void pack_block(const struct panel_shape *s, const struct source *from,
 	if (s->bits == 5)
 		pack_fifth(s, from, row, to);
 	if (s->bits == 6)
-		pack_sixth(from, row, to + panel_at_sixth(s));
+		pack_sixth(from, row, to + PANEL_AT_SIXTH);
 	for (size_t g = 0; g < PANEL_GROUPS / 2; g++) {
 		const uint8_t *at = from->nibbles + 4 * g;
 		uint32_t first = word(at) >> from->shift & 0x0f0f0f0f;

@@ -25,7 +25,10 @@
 #include "llama/panel.h"
 #include "llama/simd.h"
 
-enum { PANEL_GROUPS = 8 };
+enum {
+	PANEL_GROUPS = 8,
+	PANEL_AT_SIXTH = PANEL_ROWS * PANEL_BLOCK / 2, /* in a block */
+};
 
 struct panel_shape {
 	size_t n_blocks; /* that share a head */
@@ -64,12 +67,6 @@ INLINE size_t panel_head_bytes(const struct panel_shape *s)
 INLINE size_t panel_at_nibbles(const struct panel_shape *s)
 {
 	return s->bits == 5 ? PANEL_GROUPS * sizeof(uint64_t) : 0;
-}
-
-INLINE size_t panel_at_sixth(const struct panel_shape *s)
-{
-	(void)s;
-	return PANEL_ROWS * PANEL_BLOCK / 2;
 }
 
 INLINE size_t panel_block_bytes(const struct panel_shape *s)
@@ -113,6 +110,29 @@ INLINE int32_t panel_four_of(const int8_t *q)
 	__builtin_memcpy(&v, q, sizeof v);
 	return v;
 }
+
+#ifdef __x86_64__
+/* The 6 bits of d and m of block k, for all rows: ggml has the first four
+ * whole, and the last in nibbles and in the two bits that the first do not
+ * need. */
+INLINE void panel_six_bits(const uint8_t *bytes, size_t k, __m128i *d,
+			   __m128i *m)
+{
+	const __m128i *v = (const void *)bytes;
+	const __m128i low = _mm_set1_epi8(15), high = _mm_set1_epi8(0x30);
+	__m128i a = _mm_loadu_si128(v + k), b = _mm_loadu_si128(v + k + 4);
+	if (k < 4) {
+		*d = _mm_and_si128(a, _mm_set1_epi8(63));
+		*m = _mm_and_si128(b, _mm_set1_epi8(63));
+		return;
+	}
+	__m128i first = _mm_loadu_si128(v + k - 4);
+	*d = _mm_or_si128(_mm_and_si128(b, low),
+			  _mm_and_si128(_mm_srli_epi16(first, 2), high));
+	*m = _mm_or_si128(_mm_and_si128(_mm_srli_epi16(b, 4), low),
+			  _mm_and_si128(_mm_srli_epi16(a, 2), high));
+}
+#endif
 
 /* panel_512.c, panel_256.c */
 void panel_multiply_512(enum panel_type type, const struct panel_work *w);
