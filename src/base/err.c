@@ -57,6 +57,11 @@ int err_field(struct err *e, const char *param, const char *fmt, ...)
 	va_start(ap, fmt);
 	set(e, ERR_INVALID, fmt, ap);
 	va_end(ap);
+	return err_at(e, param);
+}
+
+int err_at(struct err *e, const char *param)
+{
 	snprintf(e->param, sizeof e->param, "%s", param);
 	return -1;
 }

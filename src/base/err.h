@@ -27,6 +27,8 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...)
 /* A wrong request field: ERR_INVALID with `param` named. */
 int err_field(struct err *e, const char *param, const char *fmt, ...)
 	printf_like(3, 4);
+/* Says which request field it is that was wrong. */
+int err_at(struct err *e, const char *param);
 /* A failed system call: ERR_SYSTEM, the text followed by errno's meaning. */
 int err_sys(struct err *e, const char *fmt, ...) printf_like(2, 3);
 /* Puts `fmt` and ": " before the message that is there. */

@@ -42,7 +42,7 @@ struct state {
 static thread_local state here;
 static int events_fd = -1;
 
-static uint64_t cpu_ns()
+uint64_t bounds_cpu_ns(void)
 {
 	timespec t = {};
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -92,7 +92,7 @@ static void exceed(uint64_t n, const char *unit, const char *what)
 	s.exceeded = s.text;
 	s.most_bytes += s.most_bytes / 16;
 	s.most_stack += s.most_stack / 16;
-	s.until_ns = cpu_ns() + s.time_ms * 1000000 / 16;
+	s.until_ns = bounds_cpu_ns() + s.time_ms * 1000000 / 16;
 	if (!in_destructor())
 		throw std::bad_alloc();
 }
@@ -111,7 +111,7 @@ static void __attribute__((noinline)) check(size_t n)
 	if (depth > s.most_stack)
 		exceed(s.most_stack >> 10, "KiB", "stack");
 	if ((++s.steps % STEPS == 0 || n >= LARGE_BYTES) &&
-	    cpu_ns() > s.until_ns)
+	    bounds_cpu_ns() > s.until_ns)
 		exceed(s.time_ms, "ms", "processor time");
 }
 
@@ -271,7 +271,7 @@ void bounds_begin(const struct bounds *b)
 	s.bytes = 0;
 	s.most_bytes = (int64_t)MIN(b->bytes, (uint64_t)INT64_MAX / 2);
 	s.time_ms = b->time_ms;
-	s.until_ns = cpu_ns() + b->time_ms * 1000000;
+	s.until_ns = bounds_cpu_ns() + b->time_ms * 1000000;
 	s.stack = (uintptr_t)__builtin_frame_address(0);
 	s.most_stack = half_of_stack();
 	set_timer(b->time_ms + LIMIT_TEMPLATE_GRACE_MS);

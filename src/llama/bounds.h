@@ -23,6 +23,8 @@ struct bounds {
 void bounds_tell(int fd);
 /* For this thread, which is in no other bounds. */
 void bounds_begin(const struct bounds *b);
+/* Nanoseconds of the processor that this thread has used. */
+uint64_t bounds_cpu_ns(void);
 /* NULL, or what was exceeded: "2000 ms of processor time"; static. */
 const char *bounds_end(void);
 #ifdef __cplusplus

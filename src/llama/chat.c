@@ -6,7 +6,6 @@
 #include "llama/schema.h"
 #include "llama/settings.h"
 
-#include <math.h>
 #include <stdio.h>
 
 /* ---- messages, tools, formats ---- */
@@ -331,10 +330,8 @@ static int read_format(const struct params *p, char **schema, struct err *e)
 		return err_field(e, "response_format",
 				 "'response_format.json_schema.schema' must be "
 				 "an object");
-	if (json_get_bool(outer, "strict", &strict, e)) {
-		snprintf(e->param, sizeof e->param, "response_format");
-		return -1;
-	}
+	if (json_get_bool(outer, "strict", &strict, e))
+		return err_at(e, "response_format");
 	return take_schema(s, strict, schema, e);
 }
 
@@ -573,9 +570,9 @@ static void put_prob(struct writer *w, struct choice *c, int32_t token,
 	struct str text = choice_spell(c, token);
 	writer_raw(w, STR("{\"token\":"));
 	writer_json(w, text);
-	/* OpenAI's stand-in for minus infinity, which JSON cannot say. */
-	writer_put(w, ",\"logprob\":%.6g,\"bytes\":[",
-		   isfinite(logprob) ? (double)logprob : -9999.0);
+	writer_raw(w, STR(",\"logprob\":"));
+	choice_put_logprob(w, logprob);
+	writer_raw(w, STR(",\"bytes\":["));
 	for (size_t i = 0; i < text.n; i++)
 		writer_put(w, i ? ",%u" : "%u", (unsigned char)text.p[i]);
 	writer_raw(w, STR("]"));

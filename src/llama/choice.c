@@ -2,6 +2,8 @@
 
 #include "base/limits.h"
 
+#include <math.h>
+
 void choice_init(struct choice *c, const struct llama_vocab *vocab,
 		 const struct str *words, size_t n_words,
 		 const struct common_shim_prompt *prompt)
@@ -42,6 +44,11 @@ static struct str spell(struct choice *c, int32_t token, bool special)
 	if (tokens_put_text(c->vocab, token, special, &c->piece))
 		buf_clear(&c->piece);
 	return buf_str(&c->piece);
+}
+
+void choice_put_logprob(struct writer *w, float logprob)
+{
+	writer_put(w, "%.6g", isfinite(logprob) ? (double)logprob : -9999.0);
 }
 
 struct str choice_spell(struct choice *c, int32_t token)

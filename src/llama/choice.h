@@ -74,5 +74,7 @@ void choice_cut_probs(struct choice *c);
 void choice_clear_probs(struct choice *c);
 /* Keeps a delta, for an answer that is sent as a whole. */
 void choice_keep(struct choice *c, const struct common_shim_delta *d);
+/* Minus infinity, which JSON cannot say, as OpenAI stands in for it. */
+void choice_put_logprob(struct writer *w, float logprob);
 /* The text of one token, control tokens spelled; borrowed until the next. */
 struct str choice_spell(struct choice *c, int32_t token);

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <ctime>
 #include <exception>
 #include <memory>
 #include <random>
@@ -651,7 +650,7 @@ class search_bounds
 {
 	common_shim_sampler &of;
 	const char *&exceeded;
-	timespec began;
+	uint64_t began_ns;
 
       public:
 	search_bounds(common_shim_sampler &s, const char *&out)
@@ -664,17 +663,13 @@ class search_bounds
 		b.time_ms = MIN(may > s.spent_ms ? may - s.spent_ms : 1,
 				(uint64_t)LIMIT_GRAMMAR_TOKEN_MS);
 		exceeded = nullptr;
-		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &began);
+		began_ns = bounds_cpu_ns();
 		bounds_begin(&b);
 	}
 	~search_bounds()
 	{
-		timespec now;
 		exceeded = bounds_end();
-		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-		of.spent_ms +=
-			(uint64_t)((now.tv_sec - began.tv_sec) * 1000 +
-				   (now.tv_nsec - began.tv_nsec) / 1000000);
+		of.spent_ms += (bounds_cpu_ns() - began_ns) / 1000000;
 		of.n_tokens++;
 	}
 };

@@ -3,7 +3,6 @@
 #include "llama/weights.h"
 
 #include <llama.h>
-#include <math.h>
 
 static bool is_token(const struct generate *g, const json_t *j)
 {
@@ -185,11 +184,6 @@ static void put_token(struct writer *w, struct str text)
 	writer_json(w, writer_str(&name));
 }
 
-static void put_logprob(struct writer *w, float logprob)
-{
-	writer_put(w, "%.6g", isfinite(logprob) ? (double)logprob : -9999.0);
-}
-
 /* Of characters, as OpenAI's; a token that goes on with one is where it is. */
 static void put_offset(struct choice *c, struct str text)
 {
@@ -212,13 +206,13 @@ static void put_top(struct writer *w, struct choice *c,
 		has_own |= t->top[i].token == t->id;
 		put_token(w, choice_spell(c, t->top[i].token));
 		writer_raw(w, STR(":"));
-		put_logprob(w, t->top[i].logprob);
+		choice_put_logprob(w, t->top[i].logprob);
 	}
 	if (!has_own) {
 		writer_raw(w, t->n_top ? STR(",") : STR(""));
 		put_token(w, choice_spell(c, t->id));
 		writer_raw(w, STR(":"));
-		put_logprob(w, t->logprob);
+		choice_put_logprob(w, t->logprob);
 	}
 	writer_raw(w, STR("}"));
 }
@@ -236,7 +230,7 @@ static void completion_add_prob(struct choice *c, const struct batch_token *t)
 		writer_raw(&c->probs[TOPS], STR("null"));
 		return;
 	}
-	put_logprob(&c->probs[PROBS], t->logprob);
+	choice_put_logprob(&c->probs[PROBS], t->logprob);
 	put_top(&c->probs[TOPS], c, t);
 }
 

@@ -9,7 +9,6 @@
 #include "io/timer.h"
 
 #include <llama.h>
-#include <stdio.h>
 
 struct input {
 	struct embedding *request;
@@ -162,8 +161,7 @@ static int read_input(struct embedding *m, size_t i, const json_t *j,
 			"input[%zu] has %zu tokens, and this model takes at "
 			"most %zu: shorten it",
 			i, in->tokens.n, most);
-		snprintf(e->param, sizeof e->param, "input");
-		return -1;
+		return err_at(e, "input");
 	}
 	return 0;
 }

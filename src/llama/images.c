@@ -62,8 +62,7 @@ int images_check(const struct serve *s, const json_t *part, const char *where,
 				 where);
 	if (picture_check(json_str(url), e)) {
 		err_wrap(e, "%s", where);
-		snprintf(e->param, sizeof e->param, "messages");
-		return -1;
+		return err_at(e, "messages");
 	}
 	return 0;
 }
@@ -187,7 +186,7 @@ static void on_read(void *ctx, int outcome, const struct err *failure)
 		return;
 	}
 	e = *failure;
-	snprintf(e.param, sizeof e.param, "messages");
+	err_at(&e, "messages");
 	im->done(im->ctx, &e);
 }
 

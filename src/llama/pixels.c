@@ -1,11 +1,11 @@
 #include "llama/pixels.h"
 
 #include "base/limits.h"
+#include "llama/bounds.h"
 #include "llama/webp.h"
 
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
 /* What stb_image may take at once while it reads one picture, and until when:
  * a PNG may unpack to a thousand times its size, and a JPEG may paint the same
@@ -50,20 +50,13 @@ static void *retake(void *p, size_t n)
 /* Tables, rows and what is read ahead. */
 #define SPARE_BYTES (4u << 20)
 
-static uint64_t cpu_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* ---- the file, which ends when the time is up ---- */
 
 static int on_read(void *ctx, char *data, int size)
 {
 	struct str *left = ctx;
 	size_t n = MIN((size_t)size, left->n);
-	if (cpu_ns() > bound.until_ns) {
+	if (bounds_cpu_ns() > bound.until_ns) {
 		left->n = 0;
 		return 0;
 	}
@@ -150,7 +143,7 @@ int pixels_read(struct str file, struct pixels *out, struct err *e)
 		return err_set(e, ERR_INVALID,
 			       "it is no " KINDS ": send one of these");
 	bound.most = SPARE_BYTES;
-	bound.until_ns = cpu_ns() + LIMIT_IMAGE_MS * 1000000ull;
+	bound.until_ns = bounds_cpu_ns() + LIMIT_IMAGE_MS * 1000000ull;
 	if (!stbi_info_from_callbacks(&io, &left, &width, &height, &n))
 		return err_set(e, ERR_INVALID, "it cannot be read: %s",
 			       stbi_failure_reason());
@@ -162,7 +155,7 @@ int pixels_read(struct str file, struct pixels *out, struct err *e)
 		     2 * file.n + SPARE_BYTES;
 	uint8_t *rgb =
 		stbi_load_from_callbacks(&io, &left, &width, &height, &n, 3);
-	if (cpu_ns() > bound.until_ns) {
+	if (bounds_cpu_ns() > bound.until_ns) {
 		free(rgb);
 		return err_set(e, ERR_INVALID,
 			       "it takes longer than %d s to read",

@@ -12,7 +12,6 @@
 #include "io/timer.h"
 
 #include <llama.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -219,8 +218,7 @@ static int read_pair(struct ranking *r, struct pair *pair, const char *field,
 		"%s[%zu] has %zu tokens with the query, and this model takes "
 		"at most %zu: shorten it",
 		field, pair->index, pair->tokens.n, most);
-	snprintf(e->param, sizeof e->param, "%s", field);
-	return -1;
+	return err_at(e, field);
 }
 
 /* ---- the request ---- */

@@ -87,7 +87,7 @@ struct check {
 	struct err *e;
 };
 
-static bool is_in(const char *word, const char *const *words)
+bool schema_is_in(const char *word, const char *const *words)
 {
 	for (; *words; words++)
 		if (strcmp(word, *words) == 0)
@@ -242,7 +242,7 @@ static int check_parts(struct check *c, const json_t *s)
 {
 	const json_t *items = json_object_get(s, "items");
 	const char *format = json_string_value(json_object_get(s, "format"));
-	if (format && !is_in(format, formats))
+	if (format && !schema_is_in(format, formats))
 		return refuse_keyword(c, format);
 	if (check_object(c, s) || check_enum(c, s) ||
 	    (items && check_inner(c, "items", "", items)) ||
@@ -270,7 +270,7 @@ static int check_any(struct check *c, const json_t *s)
 	const char *const *known = kind_of(s);
 	json_object_foreach((json_t *)s, key, value)
 	{
-		if (!is_in(key, known) && !is_in(key, notes))
+		if (!schema_is_in(key, known) && !schema_is_in(key, notes))
 			return refuse_keyword(c, key);
 	}
 	c->depth++;

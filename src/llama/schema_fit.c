@@ -166,26 +166,12 @@ static int fit_all(struct fit *f, json_t *inner)
 	return 0;
 }
 
-/* Values, not schemas. */
-static bool is_value(const char *key)
-{
-	static const char *const keys[] = { "const", "default", "enum",
-					    "examples" };
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (strcmp(key, keys[i]) == 0)
-			return true;
-	return false;
-}
-
-static bool has_members(const char *key)
-{
-	static const char *const keys[] = { "properties", "$defs",
-					    "definitions" };
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (strcmp(key, keys[i]) == 0)
-			return true;
-	return false;
-}
+/* What these have inside is values, and not schemas. */
+static const char *const of_values[] = { "const", "default", "enum", "examples",
+					 NULL };
+/* And of these, the names are the client's. */
+static const char *const of_members[] = { "properties", "$defs", "definitions",
+					  NULL };
 
 /* Everything but values, since a reference may name any place; where nobody
  * knows what it is, an object is taken for a schema. Its depth is bounded, as
@@ -203,8 +189,10 @@ static int fit_any(struct fit *f, json_t *s)
 		return -1;
 	json_object_foreach(s, key, inner)
 	{
-		if (has_members(key) ? fit_all(f, inner)
-				     : !is_value(key) && fit_any(f, inner))
+		if (schema_is_in(key, of_members)
+			    ? fit_all(f, inner)
+			    : !schema_is_in(key, of_values) &&
+				      fit_any(f, inner))
 			return -1;
 	}
 	return 0;

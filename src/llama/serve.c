@@ -7,7 +7,6 @@
 #include "llama/weights.h"
 
 #include <llama.h>
-#include <stdio.h>
 
 /* ---- what a request must hold to ---- */
 
@@ -71,8 +70,7 @@ static int too_long(const struct serve *s, const char *number, size_t n_tokens,
 		"the prompt has %s%zu tokens, and with room for an answer the "
 		"context of %zu tokens holds %zu: shorten it",
 		number, n_tokens, most, most - 1);
-	snprintf(e->param, sizeof e->param, "%s", field);
-	return -1;
+	return err_at(e, field);
 }
 
 int serve_fits(const struct serve *s, size_t n_tokens, const char *field,

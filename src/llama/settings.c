@@ -4,7 +4,6 @@
 
 #include <llama.h>
 #include <math.h>
-#include <stdio.h>
 
 void settings_stop_at(struct generate *g, struct str word)
 {
@@ -108,10 +107,9 @@ static int read_stream_options(struct generate *g, struct err *e)
 	if (!g->params.stream)
 		return err_field(e, "stream_options",
 				 "'stream_options' needs 'stream': true");
-	if (json_get_bool(options, "include_usage", &g->wants_usage, e) == 0)
-		return 0;
-	snprintf(e->param, sizeof e->param, "stream_options");
-	return -1;
+	if (json_get_bool(options, "include_usage", &g->wants_usage, e))
+		return err_at(e, "stream_options");
+	return 0;
 }
 
 int settings_read(struct generate *g, struct err *e)
