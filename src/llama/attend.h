@@ -1,7 +1,7 @@
 /* attend.h - attention of tokens to the cells they see, for all query heads
  * that share a head of keys: softmax(scale * q . k + bias) * v.
  *
- * The cells that some tokens see are listed first (attend_seen.h) and taken by
+ * The cells that some tokens see are listed first (attend_run.h) and taken by
  * parts; what keys and values are made into is shared by all queries. Sums are
  * 32-bit floats. What comes of a query does not depend on the others that are
  * computed with it, bit for bit, nor on where its cells lie.

@@ -5,7 +5,7 @@
  * comes of a token depends neither on the number of threads nor on the tokens
  * beside it. */
 #include "llama/attend.h"
-#include "llama/attend_seen.h"
+#include "llama/attend_run.h"
 #include "llama/cpu_own.h"
 
 #include <algorithm>

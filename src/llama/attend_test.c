@@ -3,7 +3,7 @@
 #include "llama/attend.h"
 
 #include "base/base.h"
-#include "llama/attend_seen.h"
+#include "llama/attend_run.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -298,7 +298,7 @@ static int take_schema(json_t *s, bool strict, char **out, struct err *e)
 	if ((strict && schema_check(s, "response_format", e)) ||
 	    schema_fit(s, strict, "response_format", e))
 		return -1;
-	schema_name_root(s);
+	schema_fit_root(s);
 	*out = json_object_size(s) ? json_text(s)
 				   : xstrdup("{\"type\":\"object\"}");
 	return 0;

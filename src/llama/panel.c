@@ -130,9 +130,9 @@ void panel_multiply(enum panel_way way, enum panel_type type, size_t n,
 				.stride = stride };
 	for (size_t i = 0; i < n_panels; i++) {
 		if (way == PANEL_AVX512)
-			panel_multiply_512(type, &w);
+			panel_512_multiply(type, &w);
 		else
-			panel_multiply_256(type, &w);
+			panel_256_multiply(type, &w);
 		w.panel += panel_bytes(type, n);
 		w.out += PANEL_ROWS;
 	}

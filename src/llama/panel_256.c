@@ -200,7 +200,7 @@ AVX2 INLINE void multiply(const struct panel_shape *s,
 	}
 TYPES(MULTIPLY)
 
-void panel_multiply_256(enum panel_type type, const struct panel_work *w)
+void panel_256_multiply(enum panel_type type, const struct panel_work *w)
 {
 #define CASE(type)                  \
 	case PANEL_##type:          \

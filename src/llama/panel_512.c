@@ -186,7 +186,7 @@ AVX512 INLINE void multiply(const struct panel_shape *s,
 	}
 PANEL_TYPES(MULTIPLY)
 
-void panel_multiply_512(enum panel_type type, const struct panel_work *w)
+void panel_512_multiply(enum panel_type type, const struct panel_work *w)
 {
 #define CASE(type)                  \
 	case PANEL_##type:          \

@@ -135,5 +135,5 @@ INLINE void panel_six_bits(const uint8_t *bytes, size_t k, __m128i *d,
 #endif
 
 /* panel_512.c, panel_256.c */
-void panel_multiply_512(enum panel_type type, const struct panel_work *w);
-void panel_multiply_256(enum panel_type type, const struct panel_work *w);
+void panel_512_multiply(enum panel_type type, const struct panel_work *w);
+void panel_256_multiply(enum panel_type type, const struct panel_work *w);

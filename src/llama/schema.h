@@ -28,4 +28,4 @@ must_use int schema_fit(json_t *schema, bool strict, const char *field,
 bool schema_is_in(const char *word, const char *const *words);
 /* "$ref": "#", the schema itself, which llama.cpp does not know: it becomes a
  * definition. */
-void schema_name_root(json_t *schema);
+void schema_fit_root(json_t *schema);

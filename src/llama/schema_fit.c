@@ -229,7 +229,7 @@ static size_t name_root(json_t *s)
 	return n;
 }
 
-void schema_name_root(json_t *schema)
+void schema_fit_root(json_t *schema)
 {
 	if (!name_root(schema))
 		return;

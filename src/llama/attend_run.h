@@ -1,4 +1,4 @@
-/* attend_seen.h - which cells tokens see: the cells of tokens that see nearly
+/* attend_run.h - which cells tokens see: the cells of tokens that see nearly
  * the same are listed once, and what each token sees of them is marked.
  *
  * Only where attend_suits(). Without state; any thread. */

@@ -1,4 +1,4 @@
-#include "llama/attend_seen.h"
+#include "llama/attend_run.h"
 
 #include "base/base.h"
 #include "llama/attend_priv.h"
