@@ -125,6 +125,14 @@ static void again(struct push_blob *b, enum step step, const struct err *e,
 	timer_start(&b->pause, MAX(ms, wait_ms));
 }
 
+/* The upload is not there any more, or was never as it should be. */
+static void forget_upload(struct push_blob *b)
+{
+	b->has_upload = false;
+	b->best = MAX(b->best, b->there);
+	b->there = b->taken = 0;
+}
+
 /* ---- the bytes ---- */
 
 static void on_ready(void *ctx)
@@ -251,6 +259,16 @@ static void take_range(struct push_blob *b, uint64_t said)
 		fail(b, &e);
 		return;
 	}
+	if (b->step == CHUNK && said > b->there + b->body) {
+		/* As a chunk that an earlier push left may come late. */
+		err_set(&e, ERR_ENGINE,
+			"the registry has %llu bytes, more than it was to get: "
+			"of another writer",
+			(unsigned long long)said);
+		forget_upload(b);
+		again(b, LOOK, &e, 0);
+		return;
+	}
 	/* Also of what was answered, and cut, before it was all there. */
 	bool is_less = b->step == CHUNK && said < b->there + b->body;
 	/* What the sockets took of it is no progress. */
@@ -347,14 +365,6 @@ static void on_good(struct push_blob *b, int status)
 }
 
 /* ---- failures ---- */
-
-/* The upload is not there any more, or was never as it should be. */
-static void forget_upload(struct push_blob *b)
-{
-	b->has_upload = false;
-	b->best = MAX(b->best, b->there);
-	b->there = 0;
-}
 
 static void on_refused(struct push_blob *b, int status, struct err *e)
 {

@@ -35,6 +35,8 @@ class Sink(http.server.ThreadingHTTPServer):
         self.asked = []      # (method, path, Content-Range, Authorization)
         self.got = 0         # bytes of bodies
         self.cut_after = []  # of the next bodies, so many bytes are read
+        self.at_work = 0     # requests that it reads or answers
+        self.lock = threading.Lock()
         super().__init__((address, 0), Handler)
         self.host = f"{address}:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -170,11 +172,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append((self.command, self.path, self.headers.get("Content-Range"),
                                   self.headers.get("Authorization")))
+        self.count(1)
         try:
             if not self.server.lie(self):
                 self.serve()
         except (OSError, ValueError):
             self.close_connection = True
+        finally:
+            self.count(-1)
+
+    def count(self, n):
+        with self.server.lock:
+            self.server.at_work += n
 
     do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
 
@@ -293,15 +302,14 @@ def test_cuts_are_gone_on_from(sink, registry, start, store):
     assert again <= MB and s.cut_after == []
 
 
-def test_what_a_client_left_is_gone_on_with_by_the_next_push(sink, registry, start, store):
+def leave(modeld, ref, s):
+    """A push whose client leaves in the second chunk."""
     gate = threading.Event()
 
-    def lie(h):
+    def hold(h):
         if h.command == "PATCH" and not h.headers["Content-Range"].startswith("0-"):
             gate.wait(60)
-    s = sink(lie=lie)
-    modeld = start(store)
-    m, ref = ready(modeld, registry, s, model(150 * MB, seed="sink leaves"))
+    s.lie = hold
     with modeld.http.stream("POST", f"/models/{ref}/push",
                             headers={"Accept": "application/json"}) as r:
         for line in r.iter_lines():
@@ -310,11 +318,36 @@ def test_what_a_client_left_is_gone_on_with_by_the_next_push(sink, registry, sta
     eventually(lambda: re.search(r"path=\S+/push", modeld.log()))  # modeld saw it leave
     gate.set()
     s.lie = lambda h: False
+    eventually(lambda: not s.at_work)  # two writers of an upload would mix their bytes
+
+
+def test_what_a_client_left_is_gone_on_with_by_the_next_push(sink, registry, start, store):
+    s = sink()
+    modeld = start(store)
+    m, ref = ready(modeld, registry, s, model(150 * MB, seed="sink leaves"))
+    leave(modeld, ref, s)
     arrives(modeld, ref)
     assert s.has(m)
     # The chunk that was under way may have come or not.
     assert s.got - 150 * MB < 65 * MB
     assert [a for a, p, _, _ in s.asked if a == "POST"] == ["POST"] * 2  # the layer, the config
+
+
+def test_what_a_client_left_may_come_late_between_chunks(sink, registry, start, store):
+    s = sink()
+    modeld = start(store)
+    m, ref = ready(modeld, registry, s, model(150 * MB, seed="sink comes late"))
+    leave(modeld, ref, s)
+    late = [b"of the chunk that was left"]
+
+    def come(h):
+        if h.command == "PATCH" and late:
+            s.uploads[0] += late.pop() + b"".join(h.pieces())
+            return h.progress(202, 0)
+    s.lie = come
+    arrives(modeld, ref)
+    assert s.has(m) and not late
+    assert "of another writer" in modeld.log()
 
 
 def test_cuts_without_progress_are_given_up(sink, registry, start, store):
