@@ -80,9 +80,10 @@ void panel_quantize(enum panel_type type, const float *x, size_t n,
 		    size_t first, size_t end, void *token)
 {
 	if (type == PANEL_F16) {
-		memcpy((float *)token + first * PANEL_BLOCK,
-		       x + first * PANEL_BLOCK,
-		       (end - first) * PANEL_BLOCK * sizeof *x);
+		size_t from = first * PANEL_BLOCK;
+		size_t to = MIN(end * PANEL_BLOCK, n);
+		memcpy((float *)token + from, x + from,
+		       (to - from) * sizeof *x);
 		return;
 	}
 	const struct panel_shape *s = &panel_shapes[type];

@@ -49,7 +49,8 @@ enum panel_way panel_way(void);
  * which does them no slower. */
 bool panel_suits(enum panel_way way, enum panel_type type);
 
-/* Of a panel of n columns, which are a multiple of 32, and with _K of 256. */
+/* Of a panel of n columns, which are a multiple of 32, with _K of 256, and with
+ * floats any number. */
 size_t panel_bytes(enum panel_type type, size_t n);
 
 /* Packs 16 rows of n weights that lie one behind the other as ggml stores them,
@@ -57,11 +58,11 @@ size_t panel_bytes(enum panel_type type, size_t n);
 void panel_pack(enum panel_type type, size_t n, const void *rows, void *panel);
 
 /* What n activations take as they are multiplied with weights of this type, in
- * bytes, a multiple of 64: as 8-bit numbers with a scale for each 32, and with
- * floats as floats. */
+ * bytes: as 8-bit numbers with a scale for each 32, which is rounded up to a
+ * multiple of 64, and with floats as floats. */
 size_t panel_token_bytes(enum panel_type type, size_t n);
-/* Makes them of the blocks of x from `first` up to `end`; `token` is aligned
- * to 64 bytes. */
+/* Makes them of the blocks of x from `first` up to `end`, the last of which may
+ * be cut short; `token` is aligned as floats are. */
 void panel_quantize(enum panel_type type, const float *x, size_t n,
 		    size_t first, size_t end, void *token);
 

@@ -47,7 +47,8 @@ static const float *row(const ggml_tensor *x, size_t i)
 
 void panel_product::quantize(char *tokens, size_t i, size_t n_threads) const
 {
-	size_t each = n / PANEL_BLOCK, blocks = n_tokens * each;
+	size_t each = (n + PANEL_BLOCK - 1) / PANEL_BLOCK;
+	size_t blocks = n_tokens * each;
 	size_t first = blocks * i / n_threads;
 	size_t end = blocks * (i + 1) / n_threads;
 	while (first < end) {

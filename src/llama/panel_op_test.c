@@ -44,8 +44,9 @@ static float noise(uint32_t *seed)
 struct work {
 	enum ggml_type type;
 	int n_tokens;
-	int n_used;  /* experts of a token; 0: an ordinary product */
-	int n_given; /* activations of a token: one for all or one each */
+	int n_columns; /* 0: COLUMNS */
+	int n_used;    /* experts of a token; 0: an ordinary product */
+	int n_given;   /* activations of a token: one for all or one each */
 	int n_threads;
 };
 
@@ -60,12 +61,13 @@ static void fill(struct graph *g, const struct work *w)
 {
 	uint32_t seed = 7;
 	size_t n = (size_t)ggml_nelements(g->weights), n_x = 0;
+	int64_t columns = g->weights->ne[0];
 	float *values = xcalloc(n, sizeof *values);
 	auto_free void *packed = xcalloc(ggml_nbytes(g->weights), 1);
 	for (size_t i = 0; i < n; i++)
 		values[i] = noise(&seed);
-	ggml_quantize_chunk(w->type, values, packed, 0, (int64_t)n / COLUMNS,
-			    COLUMNS, NULL);
+	ggml_quantize_chunk(w->type, values, packed, 0, (int64_t)n / columns,
+			    columns, NULL);
 	ggml_backend_tensor_set(g->weights, packed, 0, ggml_nbytes(g->weights));
 	free(values);
 	n_x = (size_t)ggml_nelements(g->x);
@@ -82,19 +84,20 @@ static void make(struct graph *g, const struct work *w,
 		 ggml_backend_buffer_type_t where)
 {
 	struct ggml_init_params p = { .mem_size = 1 << 16, .no_alloc = true };
+	int columns = w->n_columns ? w->n_columns : COLUMNS;
 	*g = (struct graph){ .weights_ctx = ggml_init(p), .ctx = ggml_init(p) };
-	g->weights = ggml_new_tensor_3d(g->weights_ctx, w->type, COLUMNS, ROWS,
+	g->weights = ggml_new_tensor_3d(g->weights_ctx, w->type, columns, ROWS,
 					w->n_used ? EXPERTS : 1);
 	g->weights_memory =
 		ggml_backend_alloc_ctx_tensors_from_buft(g->weights_ctx, where);
 	if (w->n_used) {
-		g->x = ggml_new_tensor_3d(g->ctx, GGML_TYPE_F32, COLUMNS,
+		g->x = ggml_new_tensor_3d(g->ctx, GGML_TYPE_F32, columns,
 					  w->n_given, w->n_tokens);
 		g->ids = ggml_new_tensor_2d(g->ctx, GGML_TYPE_I32, w->n_used,
 					    w->n_tokens);
 		g->out = ggml_mul_mat_id(g->ctx, g->weights, g->x, g->ids);
 	} else {
-		g->x = ggml_new_tensor_2d(g->ctx, GGML_TYPE_F32, COLUMNS,
+		g->x = ggml_new_tensor_2d(g->ctx, GGML_TYPE_F32, columns,
 					  w->n_tokens);
 		g->out = ggml_mul_mat(g->ctx, g->weights, g->x);
 	}
@@ -193,11 +196,29 @@ static void products_of_experts_are_ggmls(void **state)
 			}
 }
 
+/* Floats come in no blocks: a row has as many as the model likes. */
+static void rows_of_floats_have_any_length(void **state)
+{
+	static const int columns[] = { 1, 31, 33, 312 };
+	(void)state;
+	if (!panels() || !panel_suits(panel_way(), PANEL_F16))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+		for (int used = 0; used < 3; used += 2)
+			check(&(struct work){ .type = GGML_TYPE_F16,
+					      .n_columns = columns[i],
+					      .n_tokens = 30,
+					      .n_used = used,
+					      .n_given = 1,
+					      .n_threads = 3 });
+}
+
 /* What comes of a token with its experts is the same in any company. */
 static void tokens_of_experts_are_the_same_alone(void **state)
 {
 	struct graph many, one;
-	struct work w = { GGML_TYPE_Q4_K, 60, 2, 1, 2 };
+	struct work w = { GGML_TYPE_Q4_K, .n_tokens = 60, .n_used = 2,
+			  .n_given = 1, .n_threads = 2 };
 	(void)state;
 	if (!panels())
 		return;
@@ -231,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(products_are_ggmls),
 		cmocka_unit_test(products_of_experts_are_ggmls),
+		cmocka_unit_test(rows_of_floats_have_any_length),
 		cmocka_unit_test(tokens_of_experts_are_the_same_alone),
 	};
 	return cmocka_run_group_tests(tests, begin, NULL);
