@@ -234,8 +234,13 @@ static int escape(struct scan *s, struct buf *out)
 		if (low < 0xdc00 || low > 0xdfff)
 			return wrong(s, "half a surrogate pair");
 		u = 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00);
-	} else if ((u >= 0xdc00 && u < 0xe000) || u == 0) {
-		return wrong(s, u ? "half a surrogate pair" : "a NUL");
+	} else if (u >= 0xdc00 && u < 0xe000) {
+		return wrong(s, "half a surrogate pair");
+	} else if (u == 0) {
+		return err_set(s->e, ERR_INVALID,
+			       "the string at byte %zu holds \\u0000, which no "
+			       "text has: leave it out",
+			       s->at);
 	}
 	return out ? put_code_point(out, u) : 0;
 }
@@ -315,6 +320,16 @@ static int literal(struct scan *s)
 	return wrong(s, "a value was expected");
 }
 
+/* Go's JSON takes "Model" for "model", and the last of both: who reads after us
+ * would find another value than we judged. */
+static int check_case(const struct scan *s, struct str key)
+{
+	if (s->wants_true || !str_eq_nocase(key, s->want))
+		return 0;
+	return err_field(s->e, s->want, "'%s' must be written so, not '%.*s'",
+			 s->want, STR_ARG(key));
+}
+
 /* A member's name and its colon; says whether it is the one looked for. */
 static int name(struct scan *s, bool *is_wanted)
 {
@@ -328,7 +343,7 @@ static int name(struct scan *s, bool *is_wanted)
 		return wrong(s, "a ':' was expected");
 	s->at++;
 	*is_wanted = s->depth == 1 && str_eq(buf_str(&key), s->want);
-	return 0;
+	return s->depth == 1 && !*is_wanted ? check_case(s, buf_str(&key)) : 0;
 }
 
 static int value(struct scan *s);

@@ -46,7 +46,7 @@ enum json_outcome { JSON_ABSENT = 1 };
 /* Finds the string member `name` of the outermost object and checks that the
  * whole text is well-formed JSON on the way, without allocating for anything
  * else. *out is unescaped and the caller's. May give JSON_ABSENT; a member of
- * another type, or given twice, is -1. */
+ * another type, given twice, or with capitals in another place, is -1. */
 must_use int json_scan_str(struct str text, const char *name, char **out,
 			   struct err *e);
 

@@ -158,6 +158,7 @@ static const struct {
 	  NULL },
 	{ "\t\r\n {\"model\":\"a\"}\n", "a" },
 	{ "{\"\":1,\"modelx\":2,\"mode\":3}", NULL },
+	{ "{\"a\":{\"Model\":5},\"model\":\"a\"}", "a" },
 };
 
 static int scan(struct str text, char **out, struct err *e)
@@ -240,6 +241,8 @@ static void text_that_is_not_json_is_refused(void **state)
 		/* Well-formed, but not a model that two readers agree on. */
 		"{\"model\":\"a\",\"model\":\"b\"}",
 		"{\"model\":\"a\",\"mode\\u006c\":\"a\"}",
+		"{\"model\":\"a\",\"Model\":\"b\"}",
+		"{\"MODEL\":\"b\"}",
 		"{\"model\":5}",
 		"{\"model\":null}",
 		"{\"model\":[\"a\"]}",
