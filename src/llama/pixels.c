@@ -2,6 +2,8 @@
 
 #include "base/limits.h"
 #include "llama/bounds.h"
+#include "llama/exif.h"
+#include "llama/turn.h"
 #include "llama/webp.h"
 
 #include <stdbool.h>
@@ -131,7 +133,7 @@ static int read_webp(struct str file, struct pixels *out, struct err *e)
 #define KINDS "PNG, JPEG or GIF"
 #endif
 
-int pixels_read(struct str file, struct pixels *out, struct err *e)
+static int decode(struct str file, struct pixels *out, struct err *e)
 {
 	struct str left = file;
 	int width, height, n;
@@ -165,6 +167,15 @@ int pixels_read(struct str file, struct pixels *out, struct err *e)
 		return err_set(e, ERR_INVALID, "it cannot be read: %s",
 			       stbi_failure_reason());
 	*out = (struct pixels){ rgb, (uint32_t)width, (uint32_t)height };
+	return 0;
+}
+
+/* Turning takes a second copy for a moment, as the encoder does later. */
+int pixels_read(struct str file, struct pixels *out, struct err *e)
+{
+	if (decode(file, out, e))
+		return -1;
+	turn_upright(out, exif_orientation(file));
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /* pixels.h - the pixels of a PNG, JPEG or GIF file, by stb_image, which
- * llama.cpp brings along, and of WebP (webp.h). The bytes may be hostile:
- * stb_image is given no more memory and time than such a picture needs. Pure;
- * any thread. */
+ * llama.cpp brings along, and of WebP (webp.h), turned upright where the file
+ * tells how the camera was held (exif.h). The bytes may be hostile: stb_image
+ * is given no more memory and time than such a picture needs. Pure; any
+ * thread. */
 #pragma once
 #include "base/err.h"
 #include "base/str.h"
