@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "engine/oom.h"
 #include "http/client.h"
 #include "io/child.h"
 #include "io/timer.h"
@@ -24,6 +25,7 @@ enum worker_event {
 
 struct worker {
 	enum worker_state state;
+	struct uv_loop_s *loop;
 	struct worker_fns fns;
 	void *ctx;
 	struct child *child;	/* owned */
@@ -36,15 +38,42 @@ struct worker {
 	char *label;	    /* owned */
 	char *socket;	    /* owned */
 	int status, signal; /* once EXITED */
+	struct oom_watch oom;
 };
 
+static int explain_memory(struct err *e)
+{
+	return err_set(e, ERR_MEMORY,
+		       "the kernel killed the engine because memory ran out: "
+		       "the model is too large for what is free; a smaller "
+		       "context size or quantization takes less, and --memory "
+		       "is how much models may take");
+}
+
+static int explain_kill(const struct worker *w, struct err *e)
+{
+	switch (oom_watch_came(&w->oom)) {
+	case OOM_YES:
+		return explain_memory(e);
+	case OOM_UNKNOWN:
+		return err_set(e, ERR_ENGINE,
+			       "the engine was killed (signal 9; the kernel "
+			       "does that when memory runs out)");
+	case OOM_NO:
+		break;
+	}
+	return err_set(e, ERR_ENGINE,
+		       "the engine was killed (signal 9), not by the kernel "
+		       "but by a person or a program; some do that when memory "
+		       "becomes scarce (systemd-oomd, earlyoom)");
+}
+
 /* How a process ended, in words. */
-static void explain_end(int status, int sig, struct err *e)
+static void explain_end(const struct worker *w, int status, int sig,
+			struct err *e)
 {
 	if (sig == SIGKILL)
-		err_set(e, ERR_ENGINE,
-			"the engine was killed (signal 9; the kernel does "
-			"that when memory runs out)");
+		explain_kill(w, e);
 	else if (sig)
 		err_set(e, ERR_ENGINE, "the engine crashed: signal %d (%s)",
 			sig, strsignal(sig));
@@ -74,8 +103,9 @@ static void settle_cause(struct worker *w)
 	if (w->has_cause)
 		return;
 	w->has_cause = true;
-	explain_end(w->status, w->signal, &w->cause);
-	if (w->status || w->signal)
+	explain_end(w, w->status, w->signal, &w->cause);
+	/* Who is killed says nothing about it. */
+	if ((w->status || w->signal) && w->signal != SIGKILL)
 		quote_tail(w, &w->cause);
 }
 
@@ -208,6 +238,7 @@ static void on_event(struct worker *w, struct str line)
 			 w->label, e.msg);
 		return;
 	}
+	oom_watch_well(&w->oom, timer_now_ms(w->loop));
 	if (w->state == LOADING)
 		timer_start(&w->silence, LIMIT_LOAD_SILENCE_MS);
 	if (str_eq(what, "loading")) {
@@ -300,6 +331,7 @@ int worker_start(struct uv_loop_s *loop, char *const argv[], const char *socket,
 	auto_free char **all = with_socket(argv, listen);
 	auto_free char **env = without_secrets(environ);
 	auto_(worker) w = xcalloc(1, sizeof *w);
+	w->loop = loop;
 	w->fns = *fns;
 	w->ctx = ctx;
 	w->label = xstrdup(label);
@@ -309,6 +341,8 @@ int worker_start(struct uv_loop_s *loop, char *const argv[], const char *socket,
 	w->pool = http_pool_new(loop, listen);
 	if (child_start(loop, all, env, &child_fns, w, &w->child, e))
 		return err_wrap(e, "start the engine");
+	oom_offer(child_pid(w->child));
+	oom_watch_init(&w->oom, timer_now_ms(loop));
 	timer_start(&w->silence, LIMIT_LOAD_SILENCE_MS);
 	*out = steal(&w);
 	return 0;
@@ -375,9 +409,13 @@ bool worker_explain(const struct worker *w, struct err *e)
 	/* WNOWAIT leaves the status for libuv to collect. */
 	if (waitid(P_PID, (id_t)child_pid(w->child), &si,
 		   WEXITED | WNOHANG | WNOWAIT) < 0 ||
-	    si.si_pid == 0)
+	    si.si_pid == 0) {
+		/* Large ones take a while to end. */
+		if (oom_watch_came(&w->oom) == OOM_YES)
+			explain_memory(e);
 		return false;
+	}
 	bool exited = si.si_code == CLD_EXITED;
-	explain_end(exited ? si.si_status : 0, exited ? 0 : si.si_status, e);
+	explain_end(w, exited ? si.si_status : 0, exited ? 0 : si.si_status, e);
 	return true;
 }

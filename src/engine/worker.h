@@ -9,7 +9,8 @@
  *   {"event":"failed","cause":"memory","message":"..."}
  *   {"event":"stats","running":1,"queued":0}
  * so readiness is an event, never polled for. When modeld dies the descriptor
- * closes, and the process ends by itself. */
+ * closes, and the process ends by itself. When memory runs out, the kernel
+ * takes it before us (oom.h). */
 #pragma once
 #include "engine/engine.h"
 
@@ -50,6 +51,8 @@ struct worker_facts {
 const struct worker_facts *worker_facts(const struct worker *w);
 /* Resident bytes, read from /proc now; 0 if it is gone. */
 uint64_t worker_memory(const struct worker *w);
-/* If the process is dead although on_gone has not come yet (its socket closes
- * first), puts the cause into *e and gives true. */
+/* A connection to it broke, and *e says how that looked. If the process is dead
+ * although on_gone has not come yet (its socket closes first), puts the cause
+ * into *e and gives true; also if it seems to be dying for want of memory, but
+ * gives false. */
 bool worker_explain(const struct worker *w, struct err *e);
