@@ -78,6 +78,15 @@ void exchange_collect(struct http_exchange *x, size_t max_bytes,
 	want_body(x, BODY_COLLECT, max_bytes, fn, ctx);
 }
 
+void exchange_take_body(struct http_exchange *x, struct buf *out)
+{
+	assert(x->mode == BODY_DELIVERED);
+	*out = x->body;
+	/* What it counts for stays in body.n. */
+	x->body.p = NULL;
+	x->body.cap = 0;
+}
+
 void exchange_stream(struct http_exchange *x, uint64_t max_bytes,
 		     exchange_body_fn fn, void *ctx)
 {

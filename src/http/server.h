@@ -7,6 +7,7 @@
  * so a refusal costs the peer's bytes, not our memory. */
 #pragma once
 #include "base/arena.h"
+#include "base/buf.h"
 #include "http/head.h"
 #include "http/url.h"
 #include "io/listener.h"
@@ -89,6 +90,9 @@ void exchange_set_fns(struct http_exchange *x, const struct exchange_fns *fns,
 typedef void (*exchange_body_fn)(void *ctx, struct str body);
 void exchange_collect(struct http_exchange *x, size_t max_bytes,
 		      exchange_body_fn fn, void *ctx);
+/* For fn: the body becomes the caller's, to outlive the exchange. It counts
+ * among all bodies until the exchange is over. */
+void exchange_take_body(struct http_exchange *x, struct buf *out);
 /* Streams the body piece by piece; fn with n == 0 is the end. `max_bytes` 0 is
  * no limit. exchange_body_pause/resume press back. */
 void exchange_stream(struct http_exchange *x, uint64_t max_bytes,

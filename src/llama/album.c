@@ -2,6 +2,8 @@
 
 #include "base/limits.h"
 
+#include <pthread.h>
+
 struct seen {
 	struct digest digest;
 	size_t part;
@@ -10,6 +12,7 @@ struct seen {
 };
 
 struct album {
+	pthread_mutex_t mutex; /* of what follows */
 	struct seen seen[LIMIT_IMAGE_NAMES];
 	uint64_t clock;
 	int32_t last;
@@ -22,32 +25,42 @@ struct album {
 struct album *album_new(void)
 {
 	struct album *a = xcalloc(1, sizeof *a);
+	pthread_mutex_init(&a->mutex, NULL);
 	a->last = NO_TOKEN;
 	return a;
 }
 
 void album_free(struct album *a)
 {
+	if (!a)
+		return;
+	pthread_mutex_destroy(&a->mutex);
 	free(a);
 }
 
 int album_open(struct album *a, size_t n, struct err *e)
 {
-	if (a->n_open && a->n_open + n > LIMIT_IMAGES_OPEN)
-		return err_set(e, ERR_UNAVAILABLE,
-			       "%zu images of other requests are in memory, "
-			       "and %zu more are too many: try again later",
-			       a->n_open, n);
-	a->n_open += n;
-	return 0;
+	pthread_mutex_lock(&a->mutex);
+	size_t others = a->n_open;
+	bool fits = !others || others + n <= LIMIT_IMAGES_OPEN;
+	a->n_open += fits ? n : 0;
+	pthread_mutex_unlock(&a->mutex);
+	if (fits)
+		return 0;
+	return err_set(e, ERR_UNAVAILABLE,
+		       "%zu images of other requests are in memory, and %zu "
+		       "more are too many: try again later",
+		       others, n);
 }
 
 void album_close(struct album *a, size_t n)
 {
+	pthread_mutex_lock(&a->mutex);
 	a->n_open -= n;
+	pthread_mutex_unlock(&a->mutex);
 }
 
-int32_t album_name(struct album *a, const struct digest *d, size_t part)
+static int32_t name_of(struct album *a, const struct digest *d, size_t part)
 {
 	struct seen *oldest = &a->seen[0];
 	for (size_t i = 0; i < LIMIT_IMAGE_NAMES; i++) {
@@ -63,4 +76,12 @@ int32_t album_name(struct album *a, const struct digest *d, size_t part)
 	a->last = a->last == INT32_MIN ? NO_TOKEN - 1 : a->last - 1;
 	*oldest = (struct seen){ *d, part, a->last, ++a->clock };
 	return a->last;
+}
+
+int32_t album_name(struct album *a, const struct digest *d, size_t part)
+{
+	pthread_mutex_lock(&a->mutex);
+	int32_t name = name_of(a, d, part);
+	pthread_mutex_unlock(&a->mutex);
+	return name;
 }

@@ -1,6 +1,5 @@
 /* album.h - what one modeld-llama knows of the pictures of all its requests:
- * their names in prompts (runs.h), and how many are in memory. Belongs to the
- * loop thread. */
+ * their names in prompts (runs.h), and how many are in memory. Any thread. */
 #pragma once
 #include "oci/digest.h"
 

@@ -210,12 +210,14 @@ static void on_crash(int number)
 	raise(number); /* comes when this is left */
 }
 
+/* The handler is the process's, the stack it needs each thread's own. */
 static void watch_crash()
 {
 	struct sigaction was = {}, on = {};
 	stack_t own = {};
 	sigaction(SIGSEGV, nullptr, &was);
-	if (was.sa_handler != SIG_DFL || was.sa_flags & SA_SIGINFO)
+	if (was.sa_flags & SA_SIGINFO ||
+	    (was.sa_handler != SIG_DFL && was.sa_handler != on_crash))
 		return; /* a sanitizer has more to say */
 	own.ss_sp = here.signal_stack;
 	own.ss_size = sizeof here.signal_stack;

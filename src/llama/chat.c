@@ -1,8 +1,8 @@
 /* chat.c - POST /v1/chat/completions. */
+#include "llama/answer.h"
 #include "llama/generate.h"
 #include "llama/history.h"
 #include "llama/images.h"
-#include "llama/respond.h"
 #include "llama/schema.h"
 #include "llama/settings.h"
 
@@ -425,17 +425,6 @@ static int read_chat(struct generate *g, struct err *e)
 	return render(g, e);
 }
 
-static void on_images(void *ctx, const struct err *failure)
-{
-	struct generate *g = ctx;
-	struct err e;
-	int rc = failure ? -1
-			 : images_prompt(g->images,
-					 common_shim_prompt_text(g->chat),
-					 &g->prompts[0], &e);
-	generate_go_on(g, failure ? failure : rc ? &e : NULL);
-}
-
 static int chat_read(struct generate *g, struct err *e)
 {
 	if (read_chat(g, e))
@@ -444,10 +433,8 @@ static int chat_read(struct generate *g, struct err *e)
 	for (size_t i = 0; (stop = common_shim_prompt_stop(g->chat, i)); i++)
 		settings_stop_at(g, str_of(stop));
 	generate_prompts(g, 1);
-	if (g->images) {
-		images_read(g->images, on_images, g);
-		return GENERATE_LATER;
-	}
+	if (g->images)
+		return 0;
 	return serve_tokenize(g->serve, common_shim_prompt_text(g->chat),
 			      TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL,
 			      "messages", &g->prompts[0].tokens, e);
@@ -455,10 +442,10 @@ static int chat_read(struct generate *g, struct err *e)
 
 /* ---- POST /apply-template ---- */
 
-static int apply_template(struct generate *g, struct str body, struct writer *w,
-			  struct err *e)
+static int put_prompt(struct generate *g, struct str body, struct writer *w,
+		      struct err *e)
 {
-	if (serve_needs_text(g->serve, e) || params_body(body, &g->body, e))
+	if (params_body(body, &g->body, e))
 		return -1;
 	params_fill(g->body, g->serve->defaults);
 	if (params_parse(g->body, PARAMS_CHAT, &g->params, e) ||
@@ -470,29 +457,25 @@ static int apply_template(struct generate *g, struct str body, struct writer *w,
 	return 0;
 }
 
-static void on_template_body(void *ctx, struct str body)
+static int apply_template(const struct serve *s, struct str body,
+			  struct writer *w, struct err *e)
 {
-	struct generate *g = ctx;
-	auto_writer struct writer w = WRITER(LIMIT_ANSWER_BYTES);
-	struct err e = { 0 };
-	int failed = apply_template(g, body, &w, &e);
-	common_shim_prompt_free(g->chat);
-	images_free(g->images);
-	json_decref(g->body);
-	/* The exchange's arena, and so `g`, may end with its answer. */
-	if (failed)
-		respond_error(g->x, &e);
-	else
-		respond_json(g->x, 200, &w);
+	if (serve_needs_text(s, e))
+		return -1;
+	/* Of a request only what a template needs. */
+	struct generate g = { .serve = (struct serve *)s };
+	int rc = put_prompt(&g, body, w, e);
+	common_shim_prompt_free(g.chat);
+	images_free(g.images);
+	json_decref(g.body);
+	return rc;
 }
 
 void chat_apply_template(void *serve, struct http_exchange *x,
 			 const struct route_match *m)
 {
-	struct generate *g = arena_alloc(exchange_arena(x), sizeof *g);
 	(void)m;
-	*g = (struct generate){ .serve = serve, .x = x };
-	exchange_collect(x, LIMIT_INFER_BODY_BYTES, on_template_body, g);
+	answer_start(serve, x, LIMIT_INFER_BODY_BYTES, apply_template);
 }
 
 /* ---- the answer's words ---- */

@@ -21,7 +21,9 @@ void choice_init(struct choice *c, const struct llama_vocab *vocab,
 
 void choice_fini(struct choice *c)
 {
-	sample_free(c->sample);
+	sample_free(c->ask.sample);
+	tokens_fini(&c->ask.tokens);
+	runs_fini(&c->ask.runs);
 	common_shim_parser_free(c->parser);
 	stops_fini(&c->stops);
 	buf_fini(&c->piece);

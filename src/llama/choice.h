@@ -20,7 +20,7 @@ struct choice_call {
 struct choice {
 	struct generate *request;
 	size_t index;
-	struct sample *sample;	 /* owned; NULL once it has started */
+	struct batch_ask ask;	 /* owned; empty once it has started */
 	struct batch_task *task; /* NULL before, and once it has ended */
 	struct batch_times times;
 	const char *finish;    /* "stop", "length", "tool_calls"; NULL before */

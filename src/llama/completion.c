@@ -56,9 +56,8 @@ static int read_tokens(struct generate *g, struct generate_prompt *p,
 	int full = 0;
 	for (i = 0; i < p->tokens.n && !full; i++)
 		full = tokens_put_text(v, p->tokens.p[i], true, &text);
-	struct arena *a = exchange_arena(g->x);
-	p->echo = (struct str){ arena_str(a, buf_str(&text)), text.n };
-	buf_fini(&text);
+	p->echo.n = text.n;
+	p->echo.p = p->own_echo = buf_take(&text);
 	return full ? err_field(e, "prompt", "'prompt' is too long") : 0;
 }
 
@@ -143,7 +142,8 @@ static int completion_read(struct generate *g, struct err *e)
 				 LIMIT_CHOICES, n);
 	generate_prompts(g, n);
 	for (size_t i = 0; i < n; i++)
-		if (read_prompt(g, &g->prompts[i],
+		if (prepare_check(&g->job, e) ||
+		    read_prompt(g, &g->prompts[i],
 				is_one ? prompt : json_array_get(prompt, i),
 				e) ||
 		    (g->params.suffix.n && add_suffix(g, &g->prompts[i], e)))

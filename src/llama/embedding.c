@@ -3,6 +3,7 @@
 #include "llama/respond.h"
 #include "llama/floats.h"
 #include "llama/params.h"
+#include "llama/prepare.h"
 #include "llama/serve.h"
 #include "llama/weights.h"
 
@@ -20,7 +21,9 @@ struct input {
 struct embedding {
 	struct serve *serve;
 	struct http_exchange *x;
-	json_t *body; /* owned */
+	struct prepare_job job;
+	struct buf text; /* owned; the body, until it is read */
+	json_t *body;	 /* owned */
 	struct params params;
 	struct input *inputs; /* owned */
 	size_t n_inputs;
@@ -40,7 +43,8 @@ static void embedding_free(struct embedding *m)
 		free(m->inputs[i].vector);
 	}
 	free(m->inputs);
-	json_decref(m->body);
+	buf_fini(&m->text);
+	prepare_drop(m->serve->prepare, m->body, m->job.ask.n_bytes);
 	serve_on_change(m->serve);
 	free(m);
 }
@@ -183,7 +187,8 @@ static int read_inputs(struct embedding *m, struct err *e)
 	}
 	m->inputs = xcalloc(m->n_inputs, sizeof *m->inputs);
 	for (size_t i = 0; i < m->n_inputs; i++)
-		if (read_input(m, i, is_one ? input : json_array_get(input, i),
+		if (prepare_check(&m->job, e) ||
+		    read_input(m, i, is_one ? input : json_array_get(input, i),
 			       e))
 			return -1;
 	return 0;
@@ -206,28 +211,24 @@ static int check(struct embedding *m, struct err *e)
 	return 0;
 }
 
-static int read(struct embedding *m, struct str body, struct err *e)
+static int read(void *ctx, struct err *e)
 {
-	if (serve_needs_vectors(m->serve, e) ||
-	    params_body(body, &m->body, e) ||
-	    params_parse(m->body, PARAMS_EMBEDDING, &m->params, e) ||
-	    lora_read(m->serve->lora, m->params.lora, &m->owner.lora, e) ||
-	    check(m, e) || read_inputs(m, e))
+	struct embedding *m = ctx;
+	int failed = params_body(buf_str(&m->text), &m->body, e);
+	buf_fini(&m->text);
+	if (failed)
 		return -1;
-	return serve_has_room(m->serve, m->n_inputs, e);
+	if (params_parse(m->body, PARAMS_EMBEDDING, &m->params, e) ||
+	    lora_read(m->serve->lora, m->params.lora, &m->owner.lora, e) ||
+	    check(m, e))
+		return -1;
+	return read_inputs(m, e);
 }
 
-static void on_body(void *ctx, struct str body)
+static void run(struct embedding *m)
 {
 	static const struct batch_fns fns = { .on_vector = on_vector,
 					      .on_end = on_end };
-	struct embedding *m = ctx;
-	struct err e = { 0 };
-	m->serve->counts.requests++;
-	if (read(m, body, &e)) {
-		fail(m, &e);
-		return;
-	}
 	m->n_running = m->n_inputs;
 	m->began_ns = timer_now_ns();
 	for (size_t i = 0; i < m->n_inputs; i++) {
@@ -241,9 +242,47 @@ static void on_body(void *ctx, struct str body)
 	serve_on_change(m->serve);
 }
 
+static void on_prepared(void *ctx, int outcome, const struct err *failure)
+{
+	struct embedding *m = ctx;
+	struct err e;
+	if (outcome == PREPARE_LEFT)
+		embedding_free(m);
+	else if (outcome)
+		fail(m, failure);
+	else if (serve_has_room(m->serve, m->n_inputs, &e))
+		fail(m, &e);
+	else
+		run(m);
+}
+
+static void on_body(void *ctx, struct str body)
+{
+	struct embedding *m = ctx;
+	struct err e;
+	(void)body;
+	m->serve->counts.requests++;
+	if (serve_needs_vectors(m->serve, &e)) {
+		fail(m, &e);
+		return;
+	}
+	exchange_take_body(m->x, &m->text);
+	struct prepare_ask ask = { .caller = serve_caller(m->x),
+				   .n_bytes = m->text.n,
+				   .work = read,
+				   .done = on_prepared,
+				   .ctx = m };
+	prepare_start(m->serve->prepare, &m->job, &ask);
+	serve_on_change(m->serve);
+}
+
 static void on_gone(void *ctx)
 {
-	embedding_free(ctx);
+	struct embedding *m = ctx;
+	if (prepare_leave(&m->job))
+		embedding_free(m);
+	else
+		serve_on_change(m->serve);
 }
 
 void embedding_handle(void *serve, struct http_exchange *x,

@@ -23,6 +23,7 @@ static void generate_free(struct generate *g)
 	for (size_t i = 0; i < g->n_prompts; i++) {
 		tokens_fini(&g->prompts[i].tokens);
 		runs_fini(&g->prompts[i].runs);
+		free(g->prompts[i].own_echo);
 	}
 	images_free(g->images);
 	free(g->choices);
@@ -30,7 +31,8 @@ static void generate_free(struct generate *g)
 	free(g->stops);
 	free(g->biases);
 	common_shim_prompt_free(g->chat);
-	json_decref(g->body);
+	buf_fini(&g->text);
+	prepare_drop(g->serve->prepare, g->body, g->job.ask.n_bytes);
 	writer_fini(&g->head);
 	writer_fini(&g->out);
 	timer_fini(&g->silence);
@@ -375,84 +377,110 @@ static void on_end(void *ctx, enum batch_end why, const struct err *failure)
 static const struct batch_fns batch_fns = { .on_token = on_token,
 					    .on_end = on_end };
 
-/* ---- its beginning ---- */
+/* ---- its beginning, by the job ---- */
 
-static int prepare(struct generate *g, struct err *e)
+static struct batch_ask ask_of(const struct generate *g,
+			       const struct generate_prompt *p)
+{
+	bool tells_prompt = p->echo.n && g->n_top >= 0;
+	struct batch_ask ask = {
+		.max_tokens = g->params.max_tokens,
+		.n_top = g->n_top,
+		.tells_prompt = tells_prompt,
+		.is_fresh = tells_prompt || !g->params.cache_prompt,
+		.owner = g->owner,
+	};
+	tokens_add(&ask.tokens, &p->tokens);
+	runs_copy(&p->runs, &ask.runs);
+	return ask;
+}
+
+static int make_choice(struct generate *g, struct err *e)
+{
+	size_t i = g->n_choices;
+	struct choice *c = &g->choices[i];
+	struct sample_spec spec = settings_sampling(g, i);
+	c->request = g;
+	c->index = i;
+	c->ask = ask_of(g, &g->prompts[i / (size_t)g->params.n]);
+	choice_init(c, weights_vocab(g->serve->weights), g->stops, g->n_stops,
+		    g->chat);
+	g->n_choices++;
+	return sample_new(g->serve->weights, &spec, &c->ask.sample, e);
+}
+
+static int make_choices(struct generate *g, struct err *e)
 {
 	const char *field = g->chat ? "messages" : "prompt";
-	size_t n = (size_t)g->params.n;
+	size_t n = g->n_prompts * (size_t)g->params.n;
 	for (size_t i = 0; i < g->n_prompts; i++)
 		if (serve_fits(g->serve, g->prompts[i].tokens.n, field, e))
 			return -1;
-	if (g->n_prompts * n > LIMIT_CHOICES)
+	if (n > LIMIT_CHOICES)
 		return err_field(e, "n",
 				 "%zu prompts with %zu answers each are more "
 				 "than the %d answers of one request",
-				 g->n_prompts, n, LIMIT_CHOICES);
-	if (serve_has_room(g->serve, g->n_prompts * n, e))
-		return -1;
-	g->choices = xcalloc(g->n_prompts * n, sizeof *g->choices);
-	for (; g->n_choices < g->n_prompts * n; g->n_choices++) {
-		struct choice *c = &g->choices[g->n_choices];
-		struct sample_spec spec = settings_sampling(g, g->n_choices);
-		c->request = g;
-		c->index = g->n_choices;
-		choice_init(c, weights_vocab(g->serve->weights), g->stops,
-			    g->n_stops, g->chat);
-		if (sample_new(g->serve->weights, &spec, &c->sample, e)) {
-			choice_fini(c);
+				 g->n_prompts, (size_t)g->params.n,
+				 LIMIT_CHOICES);
+	g->choices = xcalloc(n, sizeof *g->choices);
+	while (g->n_choices < n)
+		if (prepare_check(&g->job, e) || make_choice(g, e))
 			return -1;
-		}
-	}
 	return 0;
 }
 
+static int read(void *ctx, struct err *e)
+{
+	struct generate *g = ctx;
+	int failed = params_body(buf_str(&g->text), &g->body, e);
+	buf_fini(&g->text);
+	if (failed)
+		return -1;
+	params_fill(g->body, g->serve->defaults);
+	if (params_parse(g->body, g->kind->where, &g->params, e) ||
+	    lora_read(g->serve->lora, g->params.lora, &g->owner.lora, e) ||
+	    settings_read(g, e) || g->kind->read(g, e))
+		return -1;
+	return g->images ? 0 : make_choices(g, e);
+}
+
+static int read_images(void *ctx, struct err *e)
+{
+	struct generate *g = ctx;
+	if (images_read(g->images, &g->job, e) ||
+	    images_prompt(g->images, common_shim_prompt_text(g->chat),
+			  &g->prompts[0], e))
+		return -1;
+	return make_choices(g, e);
+}
+
+/* ---- its beginning, by the loop ---- */
+
 static void run(struct generate *g)
 {
-	size_t n = (size_t)g->params.n;
 	g->n_running = g->n_choices;
 	if (g->params.stream)
 		timer_start(&g->silence, LIMIT_STREAM_HEAD_MS);
 	for (size_t i = 0; i < g->n_choices; i++) {
 		struct choice *c = &g->choices[i];
-		struct generate_prompt *p = &g->prompts[i / n];
-		bool tells_prompt = p->echo.n && g->n_top >= 0;
-		struct batch_ask ask = {
-			.sample = steal(&c->sample),
-			.max_tokens = g->params.max_tokens,
-			.n_top = g->n_top,
-			.tells_prompt = tells_prompt,
-			.is_fresh = tells_prompt || !g->params.cache_prompt,
-			.owner = g->owner,
-		};
-		for (size_t k = 0; k < p->tokens.n; k++)
-			tokens_push(&ask.tokens, p->tokens.p[k]);
-		runs_copy(&p->runs, &ask.runs);
-		c->task = batch_start(g->serve->batch, &ask, &batch_fns, c);
+		c->task = batch_start(g->serve->batch, &c->ask, &batch_fns, c);
 	}
 	serve_on_change(g->serve);
 }
 
-static int read(struct generate *g, struct str body, struct err *e)
-{
-	if (serve_needs_text(g->serve, e) ||
-	    serve_read_owner(g->x, &g->owner, e) ||
-	    params_body(body, &g->body, e))
-		return -1;
-	params_fill(g->body, g->serve->defaults);
-	if (params_parse(g->body, g->kind->where, &g->params, e) ||
-	    lora_read(g->serve->lora, g->params.lora, &g->owner.lora, e) ||
-	    settings_read(g, e))
-		return -1;
-	return g->kind->read(g, e);
-}
+static void start_job(struct generate *g, job_work_fn work);
 
-void generate_go_on(struct generate *g, const struct err *failure)
+static void on_prepared(void *ctx, int outcome, const struct err *failure)
 {
+	struct generate *g = ctx;
 	struct err e;
-	if (failure) {
+	if (outcome == PREPARE_LEFT) {
+		generate_free(g);
+	} else if (outcome) {
 		fail(g, failure);
-	} else if (prepare(g, &e)) {
+	} else if (!g->choices) {
+		start_job(g, read_images);
+	} else if (serve_has_room(g->serve, g->n_choices, &e)) {
 		fail(g, &e);
 	} else {
 		put_head(g);
@@ -460,19 +488,41 @@ void generate_go_on(struct generate *g, const struct err *failure)
 	}
 }
 
+static void start_job(struct generate *g, job_work_fn work)
+{
+	struct prepare_ask ask = { .caller = serve_caller(g->x),
+				   .n_bytes = g->text.n ? g->text.n
+							: g->job.ask.n_bytes,
+				   .has_pictures = work == read_images,
+				   .work = work,
+				   .done = on_prepared,
+				   .ctx = g };
+	prepare_start(g->serve->prepare, &g->job, &ask);
+	serve_on_change(g->serve);
+}
+
 static void on_body(void *ctx, struct str body)
 {
 	struct generate *g = ctx;
-	struct err e = { 0 };
+	struct err e;
+	(void)body;
 	g->serve->counts.requests++;
-	int outcome = read(g, body, &e);
-	if (outcome != GENERATE_LATER)
-		generate_go_on(g, outcome ? &e : NULL);
+	if (serve_needs_text(g->serve, &e) ||
+	    serve_read_owner(g->x, &g->owner, &e)) {
+		fail(g, &e);
+		return;
+	}
+	exchange_take_body(g->x, &g->text);
+	start_job(g, read);
 }
 
 static void on_gone(void *ctx)
 {
-	generate_free(ctx);
+	struct generate *g = ctx;
+	if (prepare_leave(&g->job))
+		generate_free(g);
+	else
+		serve_on_change(g->serve);
 }
 
 static void on_drain(void *ctx)

@@ -3,24 +3,25 @@
  * Chats and completions differ in how they read their input (chat.c,
  * completion.c) and in the words of their answer (struct generate_kind); all
  * else is here. A request frees itself when its answer has ended or its client
- * has gone. Belongs to the loop thread. */
+ * has gone. Belongs to the loop thread, but while its job prepares it. */
 #pragma once
 #include "io/timer.h"
 #include "llama/choice.h"
 #include "llama/params.h"
+#include "llama/prepare.h"
 #include "llama/serve.h"
 
 struct generate;
 struct images;
 
-/* How a kind of request words its answer; all are called on the loop thread
- * and append to `w`. */
+/* How a kind of request words its answer; all but `read` are called on the loop
+ * thread and append to `w`. */
 struct generate_kind {
 	enum params_where where;
 	const char *id_prefix;
 	const char *whole, *chunk; /* values of "object" */
-	/* Reads the body's own fields and fills g->prompts; -1 refuses it,
-	 * GENERATE_LATER calls generate_go_on() when it has. */
+	/* By its job: reads the body's own fields and fills g->prompts, but for
+	 * the tokens of one with g->images. -1 refuses it. */
 	int (*read)(struct generate *g, struct err *e);
 	/* The member of a choice that holds the answer, with its name. */
 	void (*put_whole)(struct writer *w, const struct choice *c);
@@ -36,19 +37,20 @@ struct generate_kind {
 	void (*put_probs)(struct writer *w, const struct choice *c);
 };
 
-enum generate_outcome { GENERATE_LATER = 1 };
-
 struct generate_prompt {
 	struct tokens tokens;
 	struct runs runs; /* images among them */
-	struct str echo;  /* text that the answer begins with; in the arena */
+	struct str echo;  /* text that the answer begins with */
+	char *own_echo;	  /* owned; that text, if it is not in the body */
 };
 
 struct generate {
 	struct serve *serve;
-	struct http_exchange *x;
+	struct http_exchange *x; /* not the job's */
 	const struct generate_kind *kind;
-	json_t *body; /* owned; what the strings of params lie in */
+	struct prepare_job job;
+	struct buf text; /* owned; the body, until it is read */
+	json_t *body;	 /* owned; what the strings of params lie in */
 	struct params params;
 	bool wants_usage;  /* stream_options.include_usage */
 	int n_top;	   /* as in struct batch_ask */
@@ -73,7 +75,5 @@ struct generate {
 /* Starts a request of this kind: reads its body and does the rest. */
 void generate_start(struct serve *s, struct http_exchange *x,
 		    const struct generate_kind *kind);
-/* The prompts are read, or *failure says why they cannot be. */
-void generate_go_on(struct generate *g, const struct err *failure);
 /* Room for n prompts, empty. */
 void generate_prompts(struct generate *g, size_t n);

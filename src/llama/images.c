@@ -1,15 +1,12 @@
 #include "llama/images.h"
 
 #include "base/limits.h"
-#include "io/job.h"
 #include "llama/album.h"
 #include "llama/image.h"
 #include "llama/projector.h"
 #include "llama/weights.h"
 
 #include <llama.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/random.h>
 
@@ -29,10 +26,6 @@ struct images {
 	uint64_t secret[2]; /* of the marks */
 	struct item *items; /* owned */
 	size_t n;
-	images_done_fn done;
-	void *ctx;
-	bool is_reading;
-	atomic_bool is_gone; /* freed while it was read */
 };
 
 /* ---- the parts ---- */
@@ -153,57 +146,23 @@ static int read_item(struct projector *p, struct item *item, struct err *e)
 	return rc;
 }
 
-static int read_all(void *ctx, struct err *e)
+int images_read(struct images *im, const struct prepare_job *job, struct err *e)
 {
-	/* Pixels take up to a gigabyte for a moment: one at a time. */
-	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
-	struct images *im = ctx;
-	int rc = 0;
-	for (size_t i = 0; !rc && i < im->n && !atomic_load(&im->is_gone);
-	     i++) {
-		pthread_mutex_lock(&one);
-		rc = read_item(im->serve->projector, &im->items[i], e);
-		pthread_mutex_unlock(&one);
-		if (rc)
+	for (size_t i = 0; i < im->n; i++) {
+		if (prepare_check(job, e))
+			return -1;
+		if (read_item(im->serve->projector, &im->items[i], e)) {
 			err_wrap(e, "image %zu", i + 1);
-	}
-	return rc;
-}
-
-static void on_read(void *ctx, int outcome, const struct err *failure)
-{
-	struct images *im = ctx;
-	struct err e;
-	im->is_reading = false;
-	for (size_t i = 0; i < im->n; i++)
+			return err_at(e, "messages");
+		}
 		json_decref(steal(&im->items[i].url));
-	if (atomic_load(&im->is_gone)) {
-		images_free(im);
-		return;
 	}
-	if (!outcome) {
-		im->done(im->ctx, NULL);
-		return;
-	}
-	e = *failure;
-	err_at(&e, "messages");
-	im->done(im->ctx, &e);
-}
-
-void images_read(struct images *im, images_done_fn done, void *ctx)
-{
-	im->done = done;
-	im->ctx = ctx;
-	im->is_reading = true;
-	job_start(im->serve->loop, read_all, on_read, im);
+	return 0;
 }
 
 void images_free(struct images *im)
 {
 	if (!im)
-		return;
-	atomic_store(&im->is_gone, true);
-	if (im->is_reading)
 		return;
 	for (size_t i = 0; i < im->n; i++) {
 		json_decref(im->items[i].url);

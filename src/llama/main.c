@@ -11,6 +11,7 @@
 #include "llama/lora.h"
 #include "llama/mapped.h"
 #include "llama/params.h"
+#include "llama/prepare.h"
 #include "llama/projector.h"
 #include "llama/sandbox.h"
 #include "llama/serve.h"
@@ -511,7 +512,7 @@ static int load(struct program *p, struct err *e)
 static void on_change(void *ctx)
 {
 	struct program *p = ctx;
-	size_t open = batch_open(p->serve.batch);
+	size_t open = serve_open_answers(&p->serve);
 	size_t running = MIN(batch_running(p->serve.batch), open);
 	events_stats(p->events, running, open - running);
 }
@@ -580,6 +581,7 @@ static int start(struct program *p, struct err *e)
 	p->alias = p->o.alias ? xstrdup(p->o.alias)
 			      : default_alias(p->o.models.p[0]);
 	s->loop = &p->loop;
+	s->prepare = prepare_new(s->loop);
 	s->alias = p->alias;
 	s->started = time(NULL);
 	s->on_change = on_change;
@@ -604,6 +606,8 @@ static void stop(struct program *p)
 	for (size_t i = 0; i < ARRAY_LEN(p->signals); i++)
 		if (p->signals[i].data)
 			uv_close((uv_handle_t *)&p->signals[i], NULL);
+	/* Its jobs use all that follows. */
+	prepare_free(p->serve.prepare);
 	batch_free(p->serve.batch);
 	uv_run(&p->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&p->loop);

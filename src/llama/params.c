@@ -90,7 +90,7 @@ void params_fill(json_t *body, const json_t *defaults)
 	json_object_foreach((json_t *)defaults, name, value)
 	{
 		if (json_is_object(body) && !params_has(body, name))
-			json_object_set(body, name, value);
+			json_object_set_new(body, name, json_deep_copy(value));
 	}
 }
 

@@ -5,6 +5,7 @@
  * /rerank is Jina's and Cohere's form: {"query","documents","top_n"}, the best
  * first. /score is vLLM's: {"text_1","text_2"}, in the order given. */
 #include "llama/params.h"
+#include "llama/prepare.h"
 #include "llama/respond.h"
 #include "llama/serve.h"
 #include "llama/weights.h"
@@ -29,7 +30,9 @@ struct ranking {
 	struct http_exchange *x;
 	enum params_where where;
 	struct batch_owner owner;
-	json_t *body; /* owned */
+	struct prepare_job job;
+	struct buf text; /* owned; the body, until it is read */
+	json_t *body;	 /* owned */
 	struct params params;
 	struct pair *pairs; /* owned */
 	size_t n_pairs;
@@ -46,7 +49,8 @@ static void ranking_free(struct ranking *r)
 		tokens_fini(&r->pairs[i].tokens);
 	}
 	free(r->pairs);
-	json_decref(r->body);
+	buf_fini(&r->text);
+	prepare_drop(r->serve->prepare, r->body, r->job.ask.n_bytes);
 	serve_on_change(r->serve);
 	free(r);
 }
@@ -272,7 +276,8 @@ static int make_pairs(struct ranking *r, const json_t *queries,
 		struct pair *pair = &r->pairs[i];
 		pair->request = r;
 		pair->index = i;
-		if (read_text(text_at(queries, i), query_field, i, &pair->query,
+		if (prepare_check(&r->job, e) ||
+		    read_text(text_at(queries, i), query_field, i, &pair->query,
 			      e) ||
 		    read_text(text_at(documents, i), field, i, &pair->document,
 			      e))
@@ -307,27 +312,23 @@ static int read_pairs(struct ranking *r, struct err *e)
 			  p->documents, "documents", e);
 }
 
-static int read(struct ranking *r, struct str body, struct err *e)
+static int read(void *ctx, struct err *e)
 {
-	if (serve_needs_ranks(r->serve, e) || params_body(body, &r->body, e) ||
-	    params_parse(r->body, r->where, &r->params, e) ||
-	    lora_read(r->serve->lora, r->params.lora, &r->owner.lora, e) ||
-	    read_pairs(r, e))
+	struct ranking *r = ctx;
+	int failed = params_body(buf_str(&r->text), &r->body, e);
+	buf_fini(&r->text);
+	if (failed)
 		return -1;
-	return serve_has_room(r->serve, r->n_pairs, e);
+	if (params_parse(r->body, r->where, &r->params, e) ||
+	    lora_read(r->serve->lora, r->params.lora, &r->owner.lora, e))
+		return -1;
+	return read_pairs(r, e);
 }
 
-static void on_body(void *ctx, struct str body)
+static void run(struct ranking *r)
 {
 	static const struct batch_fns fns = { .on_vector = on_vector,
 					      .on_end = on_end };
-	struct ranking *r = ctx;
-	struct err e = { 0 };
-	r->serve->counts.requests++;
-	if (read(r, body, &e)) {
-		fail(r, &e);
-		return;
-	}
 	r->n_running = r->n_pairs;
 	r->began_ns = timer_now_ns();
 	for (size_t i = 0; i < r->n_pairs; i++) {
@@ -340,9 +341,47 @@ static void on_body(void *ctx, struct str body)
 	serve_on_change(r->serve);
 }
 
+static void on_prepared(void *ctx, int outcome, const struct err *failure)
+{
+	struct ranking *r = ctx;
+	struct err e;
+	if (outcome == PREPARE_LEFT)
+		ranking_free(r);
+	else if (outcome)
+		fail(r, failure);
+	else if (serve_has_room(r->serve, r->n_pairs, &e))
+		fail(r, &e);
+	else
+		run(r);
+}
+
+static void on_body(void *ctx, struct str body)
+{
+	struct ranking *r = ctx;
+	struct err e;
+	(void)body;
+	r->serve->counts.requests++;
+	if (serve_needs_ranks(r->serve, &e)) {
+		fail(r, &e);
+		return;
+	}
+	exchange_take_body(r->x, &r->text);
+	struct prepare_ask ask = { .caller = serve_caller(r->x),
+				   .n_bytes = r->text.n,
+				   .work = read,
+				   .done = on_prepared,
+				   .ctx = r };
+	prepare_start(r->serve->prepare, &r->job, &ask);
+	serve_on_change(r->serve);
+}
+
 static void on_gone(void *ctx)
 {
-	ranking_free(ctx);
+	struct ranking *r = ctx;
+	if (prepare_leave(&r->job))
+		ranking_free(r);
+	else
+		serve_on_change(r->serve);
 }
 
 static void start(struct serve *s, struct http_exchange *x,

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/timer.h"
+#include "llama/prepare.h"
 #include "llama/respond.h"
 #include "llama/weights.h"
 
@@ -84,7 +85,7 @@ int serve_fits(const struct serve *s, size_t n_tokens, const char *field,
 int serve_tokenize(const struct serve *s, struct str text, int flags,
 		   const char *field, struct tokens *out, struct err *e)
 {
-	/* Megabytes would take seconds, in which no other answer goes out.
+	/* Megabytes would take seconds of a core that others could have.
 	 * Some vocabularies drop spaces: hence the wide margin. */
 	size_t least = text.n / MAX(weights_longest(s->weights), (size_t)1);
 	if (least / 4 > (size_t)batch_facts(s->batch)->context)
@@ -92,20 +93,29 @@ int serve_tokenize(const struct serve *s, struct str text, int flags,
 	return tokens_from_text(weights_vocab(s->weights), text, flags, out, e);
 }
 
-int serve_read_owner(const struct http_exchange *x, struct batch_owner *out,
-		     struct err *e)
+struct str serve_caller(const struct http_exchange *x)
 {
 	const struct http_field *f =
 		head_find(exchange_head(x), SERVE_OWNER_FIELD);
-	if (!f)
-		return 0;
-	if (f->value.n >= sizeof out->name)
+	return f ? f->value : STR("");
+}
+
+int serve_read_owner(const struct http_exchange *x, struct batch_owner *out,
+		     struct err *e)
+{
+	struct str name = serve_caller(x);
+	if (name.n >= sizeof out->name)
 		return err_set(e, ERR_INVALID,
 			       SERVE_OWNER_FIELD " is longer than %d bytes",
 			       LIMIT_CACHE_ID_BYTES);
-	memcpy(out->name, f->value.p, f->value.n);
-	out->name[f->value.n] = '\0';
+	memcpy(out->name, name.p, name.n);
+	out->name[name.n] = '\0';
 	return 0;
+}
+
+size_t serve_open_answers(const struct serve *s)
+{
+	return batch_open(s->batch) + prepare_count(s->prepare);
 }
 
 void serve_on_change(struct serve *s)
@@ -186,7 +196,7 @@ static void metrics(void *app, struct http_exchange *x,
 	struct serve *s = app;
 	const struct serve_counts *n = &s->counts;
 	size_t running = batch_running(s->batch);
-	size_t open = batch_open(s->batch);
+	size_t open = serve_open_answers(s);
 	struct batch_kept kept = batch_kept(s->batch);
 	const struct {
 		const char *name, *kind, *help;

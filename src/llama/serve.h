@@ -25,6 +25,7 @@ struct serve {
 	struct uv_loop_s *loop;
 	const struct weights *weights;
 	struct batch *batch;
+	struct prepare *prepare;
 	const struct lora *lora;
 	struct projector *projector; /* NULL: it takes no images */
 	struct album *album;	     /* with the projector */
@@ -75,6 +76,11 @@ must_use int serve_tokenize(const struct serve *s, struct str text, int flags,
 must_use int serve_read_owner(const struct http_exchange *x,
 			      struct batch_owner *out, struct err *e);
 
+/* That name as it stands there, for prepare.h: empty if there is none. */
+struct str serve_caller(const struct http_exchange *x);
+
+/* Answers under way, with those that are being prepared (one a request). */
+size_t serve_open_answers(const struct serve *s);
 void serve_on_change(struct serve *s);
 
 void chat_handle(void *serve, struct http_exchange *x,

@@ -1,15 +1,9 @@
 /* tokenize.c - POST /tokenize and /detokenize, in llama-server's form. */
-#include "llama/respond.h"
+#include "llama/answer.h"
 #include "llama/params.h"
-#include "llama/serve.h"
 #include "llama/weights.h"
 
 #include <llama.h>
-
-struct reading {
-	struct serve *serve;
-	struct http_exchange *x;
-};
 
 /* As llama-server has it: a part of a character is an array of its bytes. */
 static void put_piece(struct writer *w, struct str piece)
@@ -23,7 +17,7 @@ static void put_piece(struct writer *w, struct str piece)
 	writer_raw(w, STR("]"));
 }
 
-static int tokenize(struct serve *s, struct str body, struct writer *w,
+static int tokenize(const struct serve *s, struct str body, struct writer *w,
 		    struct err *e)
 {
 	const struct llama_vocab *v = weights_vocab(s->weights);
@@ -57,7 +51,7 @@ static int tokenize(struct serve *s, struct str body, struct writer *w,
 	return 0;
 }
 
-static int detokenize(struct serve *s, struct str body, struct writer *w,
+static int detokenize(const struct serve *s, struct str body, struct writer *w,
 		      struct err *e)
 {
 	const struct llama_vocab *v = weights_vocab(s->weights);
@@ -89,47 +83,16 @@ static int detokenize(struct serve *s, struct str body, struct writer *w,
 	return 0;
 }
 
-typedef int work_fn(struct serve *s, struct str body, struct writer *w,
-		    struct err *e);
-
-static void reply(const struct reading *r, struct str body, work_fn *work)
-{
-	auto_writer struct writer w = WRITER(LIMIT_ANSWER_BYTES);
-	struct err e = { 0 };
-	if (work(r->serve, body, &w, &e))
-		respond_error(r->x, &e);
-	else
-		respond_json(r->x, 200, &w);
-}
-
-static void on_text(void *ctx, struct str body)
-{
-	reply(ctx, body, tokenize);
-}
-
-static void on_tokens(void *ctx, struct str body)
-{
-	reply(ctx, body, detokenize);
-}
-
-static void start(struct serve *s, struct http_exchange *x,
-		  exchange_body_fn on_body)
-{
-	struct reading *r = arena_alloc(exchange_arena(x), sizeof *r);
-	*r = (struct reading){ s, x };
-	exchange_collect(x, LIMIT_TOKENIZE_BODY_BYTES, on_body, r);
-}
-
 void tokenize_handle(void *serve, struct http_exchange *x,
 		     const struct route_match *m)
 {
 	(void)m;
-	start(serve, x, on_text);
+	answer_start(serve, x, LIMIT_TOKENIZE_BODY_BYTES, tokenize);
 }
 
 void tokenize_undo(void *serve, struct http_exchange *x,
 		   const struct route_match *m)
 {
 	(void)m;
-	start(serve, x, on_tokens);
+	answer_start(serve, x, LIMIT_TOKENIZE_BODY_BYTES, detokenize);
 }

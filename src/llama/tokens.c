@@ -22,6 +22,14 @@ void tokens_push(struct tokens *t, int32_t id)
 	t->p[t->n++] = id;
 }
 
+void tokens_add(struct tokens *t, const struct tokens *more)
+{
+	reserve(t, more->n);
+	if (more->n)
+		memcpy(t->p + t->n, more->p, more->n * sizeof *t->p);
+	t->n += more->n;
+}
+
 size_t tokens_common(const struct tokens *a, const struct tokens *b)
 {
 	size_t n = MIN(a->n, b->n), i = 0;

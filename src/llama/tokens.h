@@ -17,6 +17,7 @@ struct tokens {
 void tokens_fini(struct tokens *t);
 #define auto_tokens __attribute__((cleanup(tokens_fini)))
 void tokens_push(struct tokens *t, int32_t id);
+void tokens_add(struct tokens *t, const struct tokens *more);
 /* Length of the longest common beginning. */
 size_t tokens_common(const struct tokens *a, const struct tokens *b);
 
