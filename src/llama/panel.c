@@ -17,8 +17,7 @@ size_t panel_bytes(enum panel_type type, size_t n)
 
 bool panel_suits(enum panel_way way, enum panel_type type)
 {
-	return way == PANEL_AVX512 || (way == PANEL_AVX2 && type != PANEL_F16 &&
-				       panel_shapes[type].bits < 6);
+	return way == PANEL_AVX512 || (way != PANEL_NONE && type != PANEL_F16);
 }
 
 size_t panel_token_bytes(enum panel_type type, size_t n)
@@ -31,6 +30,8 @@ size_t panel_token_bytes(enum panel_type type, size_t n)
 
 #ifdef __x86_64__
 #include "llama/panel_dot.h"
+
+#include <cpuid.h>
 
 AVX2 static int32_t sum_of(__m128i x)
 {
@@ -103,14 +104,38 @@ void panel_quantize(enum panel_type type, const float *x, size_t n,
 	}
 }
 
+/* Not every compiler's __builtin_cpu_supports() knows this one. */
+static bool has_avx_vnni(void)
+{
+	unsigned a, b, c, d;
+	return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1U << 4;
+}
+
+bool panel_can(enum panel_way way)
+{
+	/* With AVX2 the kernel, too, knows registers of 256 bits. */
+	bool avx2 =
+		__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+	switch (way) {
+	case PANEL_AVX2:
+		return avx2;
+	case PANEL_VNNI:
+		return avx2 && has_avx_vnni();
+	case PANEL_AVX512:
+		return avx2 && __builtin_cpu_supports("avx512bw") &&
+		       __builtin_cpu_supports("avx512vnni");
+	case PANEL_NONE:
+		break;
+	}
+	return false;
+}
+
 enum panel_way panel_way(void)
 {
-	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-		return PANEL_NONE;
-	return __builtin_cpu_supports("avx512bw") &&
-			       __builtin_cpu_supports("avx512vnni")
-		       ? PANEL_AVX512
-		       : PANEL_AVX2;
+	enum panel_way way = PANEL_AVX512;
+	while (way != PANEL_NONE && !panel_can(way))
+		way--;
+	return way;
 }
 
 void panel_multiply(enum panel_way way, enum panel_type type, size_t n,
@@ -132,14 +157,22 @@ void panel_multiply(enum panel_way way, enum panel_type type, size_t n,
 	for (size_t i = 0; i < n_panels; i++) {
 		if (way == PANEL_AVX512)
 			panel_512_multiply(type, &w);
+		else if (way == PANEL_VNNI)
+			panel_vnni_multiply(type, &w);
 		else
-			panel_256_multiply(type, &w);
+			panel_avx2_multiply(type, &w);
 		w.panel += panel_bytes(type, n);
 		w.out += PANEL_ROWS;
 	}
 }
 
-#else /* never called */
+#else /* never called but for these */
+
+bool panel_can(enum panel_way way)
+{
+	(void)way;
+	return false;
+}
 
 enum panel_way panel_way(void)
 {

@@ -6,7 +6,8 @@
  * to eight tokens. A panel takes as many bytes as its rows did.
  *
  * What comes of one token does not depend on how many others are multiplied
- * with it: the same operations in the same order. Without state; any thread. */
+ * with it, nor on the way: the same operations in the same order. Without
+ * state; any thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,16 +38,20 @@ enum panel_type {
 	PANEL_F16,  /* just 16-bit floats */
 };
 
-/* How this machine's processor multiplies best; PANEL_NONE: not at all, and
- * then neither panel_quantize() nor panel_multiply() may be called. */
+/* How a processor multiplies: by AVX2 (Haswell to Zen 3), by AVX-VNNI (from
+ * Alder Lake and Zen 5 on), or by AVX-512 with VNNI. */
 enum panel_way {
 	PANEL_NONE,
 	PANEL_AVX2,
-	PANEL_AVX512, /* with VNNI; implies the other */
+	PANEL_VNNI,
+	PANEL_AVX512,
 };
+/* Can this machine's? No other way may be given to panel_multiply(). */
+bool panel_can(enum panel_way way);
+/* The best that it can; PANEL_NONE: then panel_quantize() may not be called. */
 enum panel_way panel_way(void);
-/* Is it done for this type? Products of larger weights by AVX2 are ggml's,
- * which does them no slower. */
+/* Is it done for this type? All are but floats, by AVX-512 only: ggml's own
+ * products of them by AVX2 take many tokens at a time. */
 bool panel_suits(enum panel_way way, enum panel_type type);
 
 /* Of a panel of n columns, which are a multiple of 32, with _K of 256, and with

@@ -10,33 +10,46 @@ struct pair {
 	__m512i x, y;
 };
 
-/* The q of the groups g and g + 4 of all rows; `sixth` is turned as they need
- * it. */
-AVX512 INLINE struct pair unpack(const struct panel_shape *s, const uint8_t *p,
-				 size_t g, struct pair sixth)
+/* (a & b) | c */
+AVX512 INLINE __m512i and_or(__m512i a, __m512i b, __m512i c)
 {
-	const __m512i low = _mm512_set1_epi8(15);
-	const __m512i high = _mm512_set1_epi8(s->bits == 6 ? 0x30 : 16);
-	const uint8_t *nibbles = p + panel_at_nibbles(s);
-	__m512i v = _mm512_loadu_si512(nibbles + 64 * g);
-	if (s->bits == 8)
-		return (struct pair){ v, _mm512_loadu_si512(nibbles +
-							    64 * (g + 4)) };
-	struct pair out = {
-		_mm512_and_si512(v, low),
-		_mm512_and_si512(_mm512_srli_epi16(v, 4), low),
-	};
-	if (s->bits == 5) {
-		uint64_t fifth[PANEL_GROUPS];
-		memcpy(fifth, p, sizeof fifth);
-		out.x = _mm512_mask_add_epi8(out.x, fifth[g], out.x, high);
-		out.y = _mm512_mask_add_epi8(out.y, fifth[g + 4], out.y, high);
+	return _mm512_ternarylogic_epi32(a, b, c, 0xea);
+}
+
+/* The q of the groups g and g + 4 of all rows. */
+AVX512 INLINE struct pair unpack(const struct panel_shape *s, const uint8_t *p,
+				 size_t g)
+{
+	__m512i v = _mm512_loadu_si512(p + 64 * g), rest, x;
+	switch (s->bits) {
+	case 4:
+		x = _mm512_set1_epi8(15);
+		return (struct pair){
+			_mm512_and_si512(v, x),
+			_mm512_and_si512(_mm512_srli_epi16(v, 4), x),
+		};
+	case 5:
+		rest = _mm512_loadu_si512(p + PANEL_AT_REST);
+		rest = _mm512_srl_epi16(rest, _mm_cvtsi32_si128(2 * (int)g));
+		rest = _mm512_and_si512(rest, _mm512_set1_epi8(3));
+		return (struct pair){
+			_mm512_and_si512(v, _mm512_set1_epi8(31)),
+			and_or(_mm512_srli_epi16(v, 3), _mm512_set1_epi8(28),
+			       rest),
+		};
+	case 6:
+		rest = _mm512_loadu_si512(p + PANEL_AT_REST + 64 * (g / 2));
+		if (g % 2)
+			rest = _mm512_srli_epi16(rest, 4);
+		rest = _mm512_and_si512(rest, _mm512_set1_epi8(15));
+		return (struct pair){
+			_mm512_and_si512(v, _mm512_set1_epi8(63)),
+			and_or(_mm512_srli_epi16(v, 2), _mm512_set1_epi8(48),
+			       rest),
+		};
+	default:
+		return (struct pair){ v, _mm512_loadu_si512(p + 64 * (g + 4)) };
 	}
-	if (s->bits == 6) {
-		out.x = _mm512_or_si512(out.x, _mm512_and_si512(sixth.x, high));
-		out.y = _mm512_or_si512(out.y, _mm512_and_si512(sixth.y, high));
-	}
-	return out;
 }
 
 /* What the q of all rows in a block, or in each half of it, are multiplied
@@ -95,7 +108,6 @@ AVX512 INLINE void add_block(const struct panel_shape *s, const uint8_t *head,
 			     size_t n_tokens, __m512 *sum)
 {
 	const size_t second = s->n_scales - 1;
-	struct pair sixth = { 0 };
 	__m512i acc[2][8];
 	UNROLL for (size_t i = 0; i < n_tokens; i++)
 	{
@@ -105,13 +117,9 @@ AVX512 INLINE void add_block(const struct panel_shape *s, const uint8_t *head,
 		if (second)
 			acc[1][i] = _mm512_set1_epi32(start[1]);
 	}
-	if (s->bits == 6) {
-		sixth.x = _mm512_loadu_si512(p + PANEL_AT_SIXTH);
-		sixth.y = _mm512_loadu_si512(p + PANEL_AT_SIXTH + 64);
-	}
 	UNROLL for (size_t g = 0; g < PANEL_GROUPS / 2; g++)
 	{
-		struct pair of = unpack(s, p, g, sixth);
+		struct pair of = unpack(s, p, g);
 		UNROLL for (size_t i = 0; i < n_tokens; i++)
 		{
 			const int8_t *q = t[i].q + b * PANEL_BLOCK + 4 * g;
@@ -122,8 +130,6 @@ AVX512 INLINE void add_block(const struct panel_shape *s, const uint8_t *head,
 				acc[second][i], of.y,
 				_mm512_set1_epi32(panel_four_of(q + 16)));
 		}
-		sixth.x = _mm512_ror_epi32(sixth.x, 2);
-		sixth.y = _mm512_ror_epi32(sixth.y, 2);
 	}
 	struct scales of = scales(s, head, k);
 	UNROLL for (size_t i = 0; i < n_tokens; i++)

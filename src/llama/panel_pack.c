@@ -1,6 +1,7 @@
 #include "llama/panel_half.h"
 #include "llama/panel_shape.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* A block of one row, as ggml has it: where its bits lie. */
@@ -19,67 +20,57 @@ INLINE uint32_t word(const uint8_t *from)
 	return w;
 }
 
-/* The lowest bits of four bytes, side by side. */
-INLINE uint32_t lowest_bits(uint32_t w)
+/* Four bits, each the lowest of a byte. */
+INLINE uint32_t spread(uint32_t bits)
 {
-	return (w & 0x01010101) * 0x01020408 >> 24 & 15;
+	return (bits & 15) * 0x00204081 & 0x01010101;
 }
 
-INLINE void pack_fifth(const struct panel_shape *s, const struct source *from,
-		       size_t row, uint8_t *to)
+/* The q of a group. */
+INLINE uint32_t group(const struct panel_shape *s, const struct source *from,
+		      size_t g)
 {
-	uint64_t masks[PANEL_GROUPS];
-	memcpy(masks, to, sizeof masks);
-	for (size_t g = 0; g < PANEL_GROUPS; g++) {
-		uint64_t four =
-			s->n_blocks > 1
-				? lowest_bits(word(from->more + 4 * g) >>
-					      from->more_shift)
-				: word(from->more) >> 4 * g & 15;
-		masks[g] |= four << 4 * row;
-	}
-	memcpy(to, masks, sizeof masks);
-}
-
-INLINE void pack_sixth(const struct source *from, size_t row, uint8_t *to)
-{
-	uint32_t v[2] = { 0, 0 };
-	for (size_t g = 0; g < PANEL_GROUPS; g++) {
-		uint32_t two = word(from->more + 4 * g) >> from->more_shift &
-			       0x03030303;
-		size_t turn = 4 + 2 * (g % 4);
-		v[g / 4] |=
-			two << turn | (uint32_t)((uint64_t)two << turn >> 32);
-	}
-	memcpy(to + 4 * row, &v[0], 4);
-	memcpy(to + 64 + 4 * row, &v[1], 4);
+	bool second = g >= PANEL_GROUPS / 2;
+	const uint8_t *at = from->nibbles + 4 * (g % (PANEL_GROUPS / 2));
+	uint32_t q = second ? word(at + from->to_second) >> from->second_shift
+			    : word(at) >> from->shift;
+	q &= 0x0f0f0f0f;
+	if (s->bits == 5 && s->n_blocks == 1)
+		return q | spread(word(from->more) >> 4 * g) << 4;
+	if (s->bits == 4)
+		return q;
+	uint32_t mask = s->bits == 5 ? 0x01010101 : 0x03030303;
+	return q | (word(from->more + 4 * g) >> from->more_shift & mask) << 4;
 }
 
 INLINE void pack_block(const struct panel_shape *s, const struct source *from,
 		       size_t row, uint8_t *to)
 {
+	const unsigned n_rest = 2 * (unsigned)s->bits - 8;
+	uint32_t rest[2] = { 0, 0 };
+	to += 4 * row;
 	if (s->bits == 8) {
 		for (size_t g = 0; g < PANEL_GROUPS; g++) {
 			/* ggml's q is from -128 */
 			uint32_t four =
 				word(from->nibbles + 4 * g) ^ 0x80808080;
-			memcpy(to + 64 * g + 4 * row, &four, 4);
+			memcpy(to + 64 * g, &four, 4);
 		}
 		return;
 	}
-	if (s->bits == 5)
-		pack_fifth(s, from, row, to);
-	if (s->bits == 6)
-		pack_sixth(from, row, to + PANEL_AT_SIXTH);
 	for (size_t g = 0; g < PANEL_GROUPS / 2; g++) {
-		const uint8_t *at = from->nibbles + 4 * g;
-		uint32_t first = word(at) >> from->shift & 0x0f0f0f0f;
-		uint32_t second =
-			word(at + from->to_second) >> from->second_shift &
-			0x0f0f0f0f;
-		uint32_t four = first | second << 4;
-		memcpy(to + panel_at_nibbles(s) + 64 * g + 4 * row, &four, 4);
+		uint32_t second = group(s, from, g + PANEL_GROUPS / 2);
+		uint32_t low = second & 0x01010101 * ((1U << n_rest) - 1);
+		uint32_t four = group(s, from, g) | (second - low)
+							    << (8 - s->bits);
+		memcpy(to + 64 * g, &four, 4);
+		if (s->bits == 5)
+			rest[0] |= low << 2 * g;
+		else
+			rest[g / 2] |= low << 4 * (g % 2);
 	}
+	for (size_t i = 0; i < n_rest / 2; i++)
+		memcpy(to + PANEL_AT_REST + 64 * i, &rest[i], 4);
 }
 
 /* ggml's row of blocks: d, m, fifth bits, nibbles. */
@@ -154,8 +145,6 @@ INLINE void pack(const struct panel_shape *s, size_t n, const uint8_t *rows,
 	size_t n_heads = n / PANEL_BLOCK / s->n_blocks;
 	size_t head = panel_head_bytes(s) + s->n_blocks * panel_block_bytes(s);
 	size_t each = head / PANEL_ROWS;
-	if (s->bits == 5)
-		memset(panel, 0, n_heads * head);
 	for (size_t i = 0; i < n_heads; i++)
 		for (size_t r = 0; r < PANEL_ROWS; r++) {
 			const uint8_t *from = rows + (r * n_heads + i) * each;

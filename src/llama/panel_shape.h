@@ -12,22 +12,22 @@
  *
  * and a block
  *
- *   fifth    with 5 bits: 8 masks of 64 bits, those of the groups 0 to 7
- *   nibbles  4 times 64 bytes: the groups 0 to 3 low, 4 to 7 high
- *   sixth    with 6 bits: 2 times 64 bytes, for the groups 0 to 3 and 4 to 7:
- *            of group g two bits from the fifth on in each byte, turned left
- *            by 2 g bits in 32
- *            or, with 8 bits, just 8 times 64 bytes
+ *   q     4 times 64 bytes: whole numbers of the groups 0 to 3, and above them
+ *         in their bytes as much as fits of the groups 4 to 7, from the top
+ *   rest  of the groups 4 to 7: with 5 bits two in 64 bytes, those of group 4
+ *         lowest; with 6 bits four in 2 times 64 bytes, the first for the
+ *         groups 4 and 5, the second for 6 and 7
+ *         or, with 8 bits, just 8 times 64 bytes
  *
- * where group g of a block is its weights 4g to 4g+3, and has 4 bytes (or bits)
- * for each row: as an instruction that adds up four products wants them. */
+ * where group g of a block is its weights 4g to 4g+3, and has 4 bytes for
+ * each row: as an instruction that adds up four products wants them. */
 #pragma once
 #include "llama/panel.h"
 #include "llama/simd.h"
 
 enum {
 	PANEL_GROUPS = 8,
-	PANEL_AT_SIXTH = PANEL_ROWS * PANEL_BLOCK / 2, /* in a block */
+	PANEL_AT_REST = PANEL_ROWS * PANEL_BLOCK / 2, /* in a block */
 };
 
 struct panel_shape {
@@ -62,11 +62,6 @@ INLINE size_t panel_head_bytes(const struct panel_shape *s)
 {
 	size_t scales = s->n_blocks == 1 ? 0 : s->has_min ? 12 : 16;
 	return panel_at_scales(s) + scales * PANEL_ROWS;
-}
-
-INLINE size_t panel_at_nibbles(const struct panel_shape *s)
-{
-	return s->bits == 5 ? PANEL_GROUPS * sizeof(uint64_t) : 0;
 }
 
 INLINE size_t panel_block_bytes(const struct panel_shape *s)
@@ -134,6 +129,7 @@ INLINE void panel_six_bits(const uint8_t *bytes, size_t k, __m128i *d,
 }
 #endif
 
-/* panel_512.c, panel_256.c */
+/* panel_512.c, panel_vnni.c, panel_avx2.c */
 void panel_512_multiply(enum panel_type type, const struct panel_work *w);
-void panel_256_multiply(enum panel_type type, const struct panel_work *w);
+void panel_vnni_multiply(enum panel_type type, const struct panel_work *w);
+void panel_avx2_multiply(enum panel_type type, const struct panel_work *w);
