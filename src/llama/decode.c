@@ -325,10 +325,11 @@ void decode_make_room(struct batch *b)
 
 void decode_fail(struct batch_task *t, const struct err *e)
 {
+	struct batch *b = t->batch;
 	struct slot *s = t->slot;
 	t->err = *e;
-	decode_end(t, BATCH_FAILED);
-	prefix_clear(t->batch, s);
+	decode_end(t, BATCH_FAILED); /* from here on it is the loop's */
+	prefix_clear(b, s);
 }
 
 static void fail_all(struct batch *b, int rc)
