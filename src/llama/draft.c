@@ -96,7 +96,9 @@ static void draft_all(struct batch *b, size_t room)
 	list_each (it, &b->active) {
 		struct batch_task *t = batch_task_of(it);
 		struct draft_slot *ds = of(b, t->slot);
-		if (t->slot->n_new != 1 || !t->times.n_made || is_moved(t))
+		/* One token may also be a part of a text that is computed
+		 * again: nothing follows that yet. */
+		if (t->slot->row < 0 || !t->times.n_made || is_moved(t))
 			continue;
 		struct gain_case c = { .n_tasks = d->n_tasks,
 				       .n_batch = n_batch,
