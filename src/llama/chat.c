@@ -52,6 +52,12 @@ static int check_call(const json_t *call, size_t i, struct err *e)
 				 "have a 'function' with 'name' and "
 				 "'arguments'",
 				 i);
+	if (params_has(call, "id") &&
+	    !json_is_string(json_object_get(call, "id")))
+		return err_field(e, "messages",
+				 "messages[%zu]: the 'id' of a tool call must "
+				 "be a string",
+				 i);
 	return 0;
 }
 
@@ -316,8 +322,12 @@ static int read_format(const struct params *p, char **schema, struct err *e)
 	if (schema_weigh(f, "response_format", &weight, e))
 		return -1;
 	if (type && strcmp(type, "json_object") == 0) {
-		return take_schema(json_object_get(f, "schema"), false, schema,
-				   e);
+		json_t *own = json_object_get(f, "schema");
+		if (own && !json_is_object(own) && !json_is_null(own))
+			return err_field(e, "response_format",
+					 "'response_format.schema' must be an "
+					 "object");
+		return take_schema(own, false, schema, e);
 	}
 	if (!type || strcmp(type, "json_schema") != 0)
 		return err_field(e, "response_format",
@@ -370,6 +380,9 @@ static int render(struct generate *g, struct err *e)
 	const char *choice;
 	if (read_choice(p, &tools, &choice, e) || read_format(p, &schema, e))
 		return -1;
+	/* The answer is a call; a format would leave no room for it. */
+	if (strcmp(choice, "required") == 0)
+		free(steal(&schema));
 	auto_free char *messages_text = json_text(p->messages);
 	auto_free char *tools_text = tools ? json_text(tools) : NULL;
 	auto_free char *kwargs =

@@ -28,6 +28,7 @@ struct common_shim_prompt {
 	std::set<llama_token> kept;
 	std::vector<common_grammar_trigger> triggers;
 	common_grammar_type grammar_type;
+	size_t begun; /* bytes of the client's at the generation prompt's end */
 	bool has_tools;
 	bool is_rest;  /* content, once begun, goes on to the end */
 	bool is_plain; /* and it begins at once: nothing is to be parsed */
@@ -316,12 +317,25 @@ static common_chat_templates_inputs inputs(const common_shim_templates &t,
 	return in;
 }
 
+static size_t bytes_begun(const common_chat_templates_inputs &in,
+			  const std::string &prompt)
+{
+	if (in.continue_final_message == COMMON_CHAT_CONTINUATION_NONE)
+		return 0;
+	std::string text = in.messages.back().render_content();
+	bool is_end = text.size() <= prompt.size() &&
+		      prompt.compare(prompt.size() - text.size(),
+				     text.size(), text) == 0;
+	return is_end ? text.size() : 0;
+}
+
 static void render(const common_shim_templates &t, const common_shim_ask &ask,
 		   common_shim_prompt &p)
 {
 	auto in = inputs(t, ask);
 	p.model = t.model;
 	p.params = common_chat_templates_apply(t.templates.get(), in);
+	p.begun = bytes_begun(in, p.params.generation_prompt);
 	auto caps = common_chat_templates_get_caps(t.templates.get());
 	p.has_tools = !in.tools.empty() &&
 		      in.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE &&
@@ -578,14 +592,48 @@ static void set_budget(common_params_sampling &s, const common_shim_prompt &p)
 	s.reasoning_budget_forced = s.reasoning_budget_end.front();
 }
 
-static void make_sampler(const llama_model *model,
-			 const common_params_sampling &s,
-			 common_shim_sampler &out, const char *&exceeded)
+/* Is what the client began the beginning of what the grammar allows? llama.cpp
+ * asks that, too, but loses the grammar's memory where it is not. */
+static bool fits_beginning(const common_shim_prompt &p)
+{
+	const llama_vocab *v = llama_model_get_vocab(p.model);
+	std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> grammar(
+		llama_sampler_init_grammar(v, p.params.grammar.c_str(), "root"),
+		llama_sampler_free);
+	if (!grammar)
+		return true; /* it is told there what is wrong with it */
+	try {
+		for (llama_token t : common_tokenize(
+			     v, p.params.generation_prompt, false, true))
+			llama_sampler_accept(grammar.get(), t);
+		return true;
+	} catch (const std::exception &) {
+		return false;
+	}
+}
+
+/* A call may follow any text. */
+static bool set_beginning(common_params_sampling &s,
+			  const common_shim_prompt &p)
+{
+	s.generation_prompt = p.params.generation_prompt;
+	if (!p.parsing.is_continuation || p.params.grammar.empty() ||
+	    s.grammar_lazy || fits_beginning(p))
+		return true;
+	s.generation_prompt.resize(s.generation_prompt.size() - p.begun);
+	return p.grammar_type == COMMON_GRAMMAR_TYPE_TOOL_CALLS;
+}
+
+/* It changes what it is given. */
+static bool make_sampler(const llama_model *model, const common_shim_prompt &p,
+			 common_params_sampling s, common_shim_sampler &out,
+			 const char *&exceeded)
 {
 	template_bounds bounds(s.grammar.grammar.size(), exceeded);
-	/* It changes what it is given. */
-	auto own = s;
-	out.sampler.reset(common_sampler_init(model, own));
+	if (!set_beginning(s, p))
+		return false;
+	out.sampler.reset(common_sampler_init(model, s));
+	return true;
 }
 
 int common_shim_sampler_new(const struct llama_model *model,
@@ -611,15 +659,19 @@ try {
 	s.grammar_lazy = p.params.grammar_lazy;
 	s.grammar_triggers = p.triggers;
 	s.preserved_tokens = p.kept;
-	s.generation_prompt = p.params.generation_prompt;
 	set_budget(s, p);
 	s.reasoning_budget_tokens = spec->budget;
 	auto made = std::make_unique<common_shim_sampler>();
 	const char *exceeded = nullptr;
 	try {
-		make_sampler(model, s, *made, exceeded);
+		bool fits = make_sampler(model, p, s, *made, exceeded);
 		if (exceeded)
 			throw std::bad_alloc();
+		if (!fits)
+			return err_field(e, "messages",
+					 "the answer that the last message "
+					 "begins does not fit the format that "
+					 "is asked for");
 	} catch (const std::exception &x) {
 		if (!exceeded)
 			throw;

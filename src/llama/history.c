@@ -57,6 +57,8 @@ static void tidy_assistant(json_t *m)
 	size_t i;
 	json_array_foreach(calls, i, call)
 	{
+		if (json_is_null(json_object_get(call, "id")))
+			json_object_del(call, "id");
 		if (!json_is_string(json_object_get(call, "type")))
 			json_object_set_new(call, "type",
 					    json_string("function"));

@@ -10,6 +10,6 @@ json_t *history_with_quotes(const json_t *messages);
 
 /* Changes messages that were checked into what llama.cpp reads: what a model
  * refused to say is text, `reasoning` is reasoning_content, an assistant's
- * content that is null or not there is empty (unless it calls tools), and a
- * call without a type is a function's. */
+ * content that is null or not there is empty (unless it calls tools), a call
+ * without a type is a function's, and one whose id is null has none. */
 void history_tidy(json_t *messages);
