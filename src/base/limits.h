@@ -196,6 +196,7 @@
 #define LIMIT_GRAMMAR_ANSWER_MS 20000
 #define LIMIT_GRAMMAR_EACH_MS 100
 #define LIMIT_LOGIT_BIASES 1024
+#define LIMIT_LAST_N 65536 /* tokens that penalties look back on */
 #define LIMIT_TOP_LOGPROBS 20
 /* Under whose name a prompt is cached; modeld hashes what is longer. */
 #define LIMIT_CACHE_ID_BYTES 128

@@ -115,12 +115,40 @@ static int read_stream_options(struct generate *g, struct err *e)
 int settings_read(struct generate *g, struct err *e)
 {
 	struct params *p = &g->params;
+	if (p->n_predict >= 0)
+		p->max_tokens = p->n_predict;
 	if (p->max_completion >= 0)
 		p->max_tokens = p->max_completion;
 	return read_stops(g, e) || read_biases(g, e) || read_probs(g, e) ||
 			       read_stream_options(g, e)
 		       ? -1
 		       : 0;
+}
+
+/* At 1e-37 logits become infinite; long before that only ties are random. */
+#define COLDEST 1e-6
+
+static float temperature_of(const struct params *p)
+{
+	return p->temperature < COLDEST ? 0 : (float)p->temperature;
+}
+
+/* The bans of ignore_eos come last; an answer that keeps to a format is over
+ * when that is, and can only end then. */
+static size_t count_biases(const struct generate *g)
+{
+	bool has_format = g->chat && common_shim_prompt_has_grammar(g->chat);
+	return g->n_biases - (has_format && g->params.ignore_eos
+				      ? weights_enders(g->serve->weights)->n
+				      : 0);
+}
+
+/* -1 is all of the context, as for llama-server. */
+static int32_t last_n_of(const struct generate *g)
+{
+	int64_t all = batch_facts(g->serve->batch)->context;
+	int64_t n = g->params.repeat_last_n;
+	return (int32_t)MIN(n < 0 ? all : n, (int64_t)LIMIT_LAST_N);
 }
 
 struct sample_spec settings_sampling(const struct generate *g, size_t index)
@@ -131,18 +159,18 @@ struct sample_spec settings_sampling(const struct generate *g, size_t index)
 	if (seed == LLAMA_DEFAULT_SEED)
 		seed--;
 	return (struct sample_spec){
-		.temperature = (float)p->temperature,
+		.temperature = temperature_of(p),
 		.top_p = (float)p->top_p,
 		.min_p = (float)p->min_p,
 		.top_k = (int32_t)p->top_k,
 		.repeat = (float)p->repeat_penalty,
 		.frequency = (float)p->frequency_penalty,
 		.presence = (float)p->presence_penalty,
-		.last_n = (int32_t)p->repeat_last_n,
+		.last_n = last_n_of(g),
 		.budget = (int32_t)p->reasoning_budget,
 		.seed = p->seed < 0 ? LLAMA_DEFAULT_SEED : seed,
 		.biases = g->biases,
-		.n_biases = g->n_biases,
+		.n_biases = count_biases(g),
 		.prompt = g->chat,
 	};
 }
