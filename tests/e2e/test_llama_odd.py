@@ -1,0 +1,153 @@
+"""What clients send together though few expect it: an answer that was begun with a call that must
+be made, a format with a call, ends forbidden in a format, temperatures near nothing."""
+
+import json
+import pathlib
+import re
+
+import pytest
+
+from conftest import ROOT
+from llama_fixtures import TEXT_GGUF, launch, llama  # noqa: F401
+
+TOOLS = ROOT / "tests/data/templates/chatml_tools.jinja"
+WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {
+    "type": "object", "properties": {"city": {"type": "string", "maxLength": 10}},
+    "required": ["city"]}}}
+NAMED = {"type": "function", "function": {"name": "get_weather"}}
+FLAG = {"type": "json_schema", "json_schema": {"name": "x", "schema": {
+    "type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"],
+    "additionalProperties": False}}}
+PARIS = {"role": "user", "content": "How is the weather in Paris?"}
+
+
+@pytest.fixture(scope="module")
+def caller(tmp_path_factory):
+    m = launch(tmp_path_factory, TEXT_GGUF, "--ctx-size", 1024, "--chat-template-file", TOOLS)
+    yield m
+    m.stop()
+
+
+def begun(text):
+    return [PARIS, {"role": "assistant", "content": text}]
+
+
+def the_call(r):
+    assert r.status_code == 200, r.text
+    choice = r.json()["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    call, = choice["message"]["tool_calls"]
+    assert call["function"]["name"] == "get_weather"
+    assert set(json.loads(call["function"]["arguments"])) == {"city"}
+    return choice["message"]
+
+
+def refused(r, param, *words):
+    assert r.status_code == 400, r.text
+    e = r.json()["error"]
+    assert e["param"] == param and all(w in e["message"] for w in words), e
+
+
+@pytest.mark.parametrize("choice", ["required", NAMED])
+@pytest.mark.parametrize("text", ["I will ask.", "Ich würde fragen:\n"])
+def test_a_call_follows_what_was_begun(caller, choice, text):
+    message = the_call(caller.chat(messages=begun(text), tools=[WEATHER], tool_choice=choice,
+                                   parallel_tool_calls=False, max_tokens=200))
+    assert not (message["content"] or "").strip()
+
+
+def test_a_call_that_was_begun_goes_on(caller):
+    start = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Ro'
+    r = caller.chat(messages=begun(start), tools=[WEATHER], tool_choice="required",
+                    parallel_tool_calls=False, max_tokens=100)
+    assert r.status_code == 200, r.text
+    call, = r.json()["choices"][0]["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"])["city"].startswith("Ro")
+
+
+def test_what_was_begun_must_fit_the_format(caller):
+    r = caller.chat(messages=begun('{"a":'), response_format=FLAG)
+    assert isinstance(json.loads('{"a":' + r.json()["choices"][0]["message"]["content"])["a"], bool)
+    refused(caller.chat(messages=begun("Sure: "), response_format=FLAG), "messages", "begins",
+            "format")
+
+
+def test_a_beginning_that_does_not_fit_costs_no_memory(caller):
+    large = {"type": "json_schema", "json_schema": {"name": "x", "schema": {
+        "type": "object", "properties": {f"p{i}": {"enum": [f"v{i}{k}" for k in range(3)]}
+                                         for i in range(300)}}}}
+
+    def ask():
+        for _ in range(10):
+            refused(caller.chat(messages=begun("Sure: "), response_format=large), "messages")
+        status = pathlib.Path(f"/proc/{caller.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
+    ask()
+    before = ask()
+    # What was lost before were 300 KiB each.
+    assert min(ask() for _ in range(2)) - before < 1500
+
+
+@pytest.mark.parametrize("choice", ["required", NAMED])
+def test_a_call_that_must_be_made_has_no_format(caller, choice):
+    the_call(caller.chat(messages=[PARIS], tools=[WEATHER], tool_choice=choice, max_tokens=200,
+                         parallel_tool_calls=False, response_format=FLAG))
+    # It is checked all the same.
+    bad = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": {
+        "type": "object", "patternProperties": {"^a": {}}}}}
+    refused(caller.chat(messages=[PARIS], tools=[WEATHER], tool_choice=choice,
+                        response_format=bad), "response_format", "patternProperties")
+
+
+def test_a_format_ends_though_ends_are_to_be_ignored(caller):
+    r = caller.chat(messages=[PARIS], response_format=FLAG, ignore_eos=True, max_tokens=60)
+    choice = r.json()["choices"][0]
+    assert choice["finish_reason"] == "stop"
+    assert isinstance(json.loads(choice["message"]["content"])["a"], bool)
+    the_call(caller.chat(messages=[PARIS], tools=[WEATHER], tool_choice="required",
+                         ignore_eos=True, parallel_tool_calls=False, max_tokens=200))
+
+
+def test_a_calls_id_is_text_or_nothing(caller):
+    def ask(call_id):
+        call = {"id": call_id, "type": "function",
+                "function": {"name": "get_weather", "arguments": "{}"}}
+        return caller.chat(messages=[PARIS, {"role": "assistant", "tool_calls": [call]},
+                                     {"role": "tool", "tool_call_id": "1", "content": "sun"}],
+                           tools=[WEATHER], max_tokens=2)
+    refused(ask(5), "messages", "messages[1]", "'id'")
+    assert ask(None).status_code == ask("1").status_code == 200
+
+
+def test_the_schema_of_an_object_is_one(llama):  # noqa: F811
+    for schema in (5, "x", []):
+        refused(llama.chat(response_format={"type": "json_object", "schema": schema}),
+                "response_format", "schema")
+
+
+def test_the_coldest_temperatures_are_none(llama):  # noqa: F811
+    # A float of 1e-38 made logits infinite, and all the rest noise.
+    def said(**kw):
+        r = llama.chat(seed=1, cache_prompt=False, logprobs=True, **kw).json()["choices"][0]
+        return r["message"]["content"], [t["logprob"] for t in r["logprobs"]["content"]]
+    for format in ({}, {"response_format": {"type": "json_object"}}):
+        for temperature in (1e-300, 1e-44, 1e-38, 1e-30):
+            # Nothing is less likely than what a greedy choice may be at a near tie.
+            text, logprobs = said(temperature=temperature, **format)
+            assert text.isascii() and (format or max(logprobs) > -3)
+            assert min(logprobs) > -12, (temperature, text, logprobs)
+
+
+def test_llama_servers_words_for_lengths(llama):  # noqa: F811
+    def n(**kw):
+        r = llama.post("/v1/chat/completions", temperature=0, ignore_eos=True, messages=[PARIS], **kw)
+        return r.json()["usage"]["completion_tokens"]
+    assert n(n_predict=3) == n(n_predict=3, max_tokens=5) == 3
+    assert n(n_predict=3, max_completion_tokens=2) == 2
+    # All of the context, for which -1 stands, is more than the last 0.
+    def said(last_n):
+        return llama.chat(repeat_penalty=5, repeat_last_n=last_n, max_tokens=30, ignore_eos=True,
+                          cache_prompt=False).json()["choices"][0]["message"]["content"]
+    assert said(-1) != said(0)
+    refused(llama.chat(repeat_last_n=-2), "repeat_last_n")
