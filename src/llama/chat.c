@@ -1,5 +1,5 @@
 /* chat.c - POST /v1/chat/completions. */
-#include "llama/answer.h"
+#include "llama/direct.h"
 #include "llama/generate.h"
 #include "llama/history.h"
 #include "llama/images.h"
@@ -488,7 +488,7 @@ void chat_apply_template(void *serve, struct http_exchange *x,
 			 const struct route_match *m)
 {
 	(void)m;
-	answer_start(serve, x, LIMIT_INFER_BODY_BYTES, apply_template);
+	direct_start(serve, x, LIMIT_INFER_BODY_BYTES, apply_template);
 }
 
 /* ---- the answer's words ---- */

@@ -118,7 +118,7 @@ static size_t count_begun(struct fixture *f)
 static void expect_begun(struct fixture *f, const char *names)
 {
 	while (count_begun(f) < strlen(names))
-		usleep(100);
+		uv_sleep(1);
 	pthread_mutex_lock(&f->mutex);
 	assert_int_equal(f->n_begun, strlen(names));
 	for (const char *c = names; *c; c++)

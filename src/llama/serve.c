@@ -229,7 +229,9 @@ static void metrics(void *app, struct http_exchange *x,
 		  (double)kept.bytes },
 		{ "running", "gauge", "Answers that have a place.",
 		  (double)running },
-		{ "queued", "gauge", "Answers that wait for a place.",
+		{ "queued", "gauge",
+		  "Requests that are prepared, and answers that wait for a "
+		  "place.",
 		  (double)(open > running ? open - running : 0) },
 	};
 	auto_writer struct writer w = WRITER(LIMIT_SMALL_BODY_BYTES);

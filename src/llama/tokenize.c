@@ -1,5 +1,5 @@
 /* tokenize.c - POST /tokenize and /detokenize, in llama-server's form. */
-#include "llama/answer.h"
+#include "llama/direct.h"
 #include "llama/params.h"
 #include "llama/weights.h"
 
@@ -87,12 +87,12 @@ void tokenize_handle(void *serve, struct http_exchange *x,
 		     const struct route_match *m)
 {
 	(void)m;
-	answer_start(serve, x, LIMIT_TOKENIZE_BODY_BYTES, tokenize);
+	direct_start(serve, x, LIMIT_TOKENIZE_BODY_BYTES, tokenize);
 }
 
 void tokenize_undo(void *serve, struct http_exchange *x,
 		   const struct route_match *m)
 {
 	(void)m;
-	answer_start(serve, x, LIMIT_TOKENIZE_BODY_BYTES, detokenize);
+	direct_start(serve, x, LIMIT_TOKENIZE_BODY_BYTES, detokenize);
 }
