@@ -323,10 +323,8 @@ static size_t bytes_begun(const common_chat_templates_inputs &in,
 	if (in.continue_final_message == COMMON_CHAT_CONTINUATION_NONE)
 		return 0;
 	std::string text = in.messages.back().render_content();
-	bool is_end = text.size() <= prompt.size() &&
-		      prompt.compare(prompt.size() - text.size(),
-				     text.size(), text) == 0;
-	return is_end ? text.size() : 0;
+	size_t at = prompt.rfind(text);
+	return at + text.size() == prompt.size() ? text.size() : 0;
 }
 
 static void render(const common_shim_templates &t, const common_shim_ask &ask,
