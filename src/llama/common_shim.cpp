@@ -323,8 +323,8 @@ static size_t bytes_begun(const common_chat_templates_inputs &in,
 	if (in.continue_final_message == COMMON_CHAT_CONTINUATION_NONE)
 		return 0;
 	std::string text = in.messages.back().render_content();
-	size_t at = prompt.rfind(text);
-	return at + text.size() == prompt.size() ? text.size() : 0;
+	size_t n = text.size(), all = prompt.size();
+	return n <= all && prompt.compare(all - n, n, text) == 0 ? n : 0;
 }
 
 static void render(const common_shim_templates &t, const common_shim_ask &ask,
