@@ -4,7 +4,8 @@
  * of tokens from all tasks, decode it, sample, and hand the tokens over. Work
  * and cancellations go to it through an inbox, tokens come back through an
  * outbox that wakes the loop; neither thread waits for the other. Everything
- * here is called on the loop thread, and calls back on it. */
+ * here is called on the loop thread, and calls back on it; batch_facts() is for
+ * any thread. */
 #pragma once
 #include "base/err.h"
 #include "base/limits.h"

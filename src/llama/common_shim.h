@@ -2,8 +2,8 @@
  * templates, the parsing of answers (reasoning, tool calls), and sampling that
  * a grammar binds. No exception crosses; its message becomes an error's.
  *
- * All of it belongs to the loop thread but struct common_shim_sampler, which
- * goes with its request to the compute thread. */
+ * Templates never change once they are open: several threads may render by
+ * them. All else is a request's, and goes with it from thread to thread. */
 #pragma once
 #ifdef __cplusplus
 extern "C" {
@@ -28,7 +28,7 @@ void common_shim_close(struct common_shim_templates *t);
 /* Does the model bring a template of its own? */
 bool common_shim_has_template(const struct common_shim_templates *t);
 
-/* The template in force; borrowed. */
+/* The template in force; borrowed. The loop thread's. */
 struct str common_shim_template_text(const struct common_shim_templates *t);
 
 /* A chat to be answered, as JSON texts; NULL where there is none. */

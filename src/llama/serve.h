@@ -52,7 +52,8 @@ void serve_drain(struct serve *s);
 /* Cuts what is left. */
 void serve_close(struct serve *s);
 
-/* -1: the model is of the other kind; says so. */
+/* -1: the model is of the other kind; says so. These, serve_fits() and
+ * serve_tokenize() read what never changes: any thread. */
 must_use int serve_needs_text(const struct serve *s, struct err *e);
 must_use int serve_needs_vectors(const struct serve *s, struct err *e);
 must_use int serve_needs_ranks(const struct serve *s, struct err *e);

@@ -1,7 +1,7 @@
 /* tokens.h - runs of token ids, and the way from text to them and back.
  *
- * The vocabulary is llama.cpp's and never changes once it is loaded, so both
- * threads may use these at any time. */
+ * The vocabulary is llama.cpp's and never changes once it is loaded, so any
+ * thread may use these at any time. */
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
