@@ -195,6 +195,11 @@
 #define LIMIT_GRAMMAR_TOKEN_MS 5000
 #define LIMIT_GRAMMAR_ANSWER_MS 20000
 #define LIMIT_GRAMMAR_EACH_MS 100
+/* A grammar as it is rewritten: symbols that are kept (some 30 bytes each), those
+ * that are looked at to find what begins alike, and the text in the end. */
+#define LIMIT_GRAMMAR_CELLS (2u << 20)
+#define LIMIT_GRAMMAR_WORK (4u << 20)
+#define LIMIT_GRAMMAR_TEXT_BYTES (16u << 20)
 #define LIMIT_LOGIT_BIASES 1024
 #define LIMIT_LAST_N 65536 /* tokens that penalties look back on */
 #define LIMIT_TOP_LOGPROBS 20

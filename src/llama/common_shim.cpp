@@ -1,9 +1,11 @@
 #include "llama/common_shim.h"
 #include "base/limits.h"
 #include "llama/bounds.h"
+#include "llama/grammar.h"
 #include "llama/sample.h"
 
 #include <chat.h>
+#include <json-schema-to-grammar.h>
 #include <json.h>
 #include <log.h>
 #include <sampling.h>
@@ -375,6 +377,71 @@ static void render_bounded(const common_shim_templates &t,
 	render(t, ask, p);
 }
 
+/* Last of all, since it knows no rule's name any more. */
+static int rewrite_grammar(common_shim_prompt &p, struct err *e)
+{
+	struct buf out;
+	if (p.params.grammar.empty())
+		return 0;
+	buf_init(&out, LIMIT_GRAMMAR_TEXT_BYTES);
+	int got = grammar_rewrite(view(p.params.grammar), &out, e);
+	if (got == 0)
+		p.params.grammar.assign(out.p, out.n);
+	buf_fini(&out);
+	return got;
+}
+
+static void convert_bounded(const common_json &schema, size_t given,
+			    const char *&exceeded)
+{
+	template_bounds bounds(given, exceeded);
+	json_schema_to_grammar(schema);
+}
+
+/* Is it this schema that was too much, or cannot be followed? Says so. */
+static bool blame_schema(const common_json &schema, struct err *e)
+{
+	static const char begin[] = "JSON schema conversion failed: ";
+	const char *exceeded = nullptr;
+	std::string why;
+	try {
+		convert_bounded(schema, schema.dump().size(), exceeded);
+	} catch (const std::exception &x) {
+		why = x.what();
+		std::replace(why.begin(), why.end(), '\n', ' ');
+	}
+	if (exceeded)
+		why = std::string("it takes more than ") + exceeded +
+		      " to prepare: give it fewer members that are not in "
+		      "'required', and fewer alternatives";
+	if (why.compare(0, sizeof begin - 1, begin) == 0)
+		why.erase(0, sizeof begin - 1);
+	if (!why.empty())
+		err_set(e, ERR_INVALID, "the schema cannot be followed: %s",
+			why.c_str());
+	return !why.empty();
+}
+
+/* What a request fails for is told by the template's interpreter and by the
+ * grammar's maker alike. */
+static bool blame_schemas(const common_shim_ask &ask, struct err *e)
+try {
+	if (ask.schema && blame_schema(common_json::parse(ask.schema), e))
+		return true;
+	auto tools = common_json::parse(ask.tools ? ask.tools : "[]");
+	for (size_t i = 0; i < tools.size(); i++) {
+		const auto &f = tools.at(i).at("function");
+		if (f.contains("parameters") &&
+		    blame_schema(f.at("parameters"), e)) {
+			err_wrap(e, "tools[%zu]", i);
+			return true;
+		}
+	}
+	return false;
+} catch (const std::exception &) {
+	return false;
+}
+
 int common_shim_render(const struct common_shim_templates *t,
 		       const struct common_shim_ask *ask,
 		       struct common_shim_prompt **out, struct err *e)
@@ -385,9 +452,13 @@ int common_shim_render(const struct common_shim_templates *t,
 		render_bounded(*t, *ask, *p, exceeded);
 		if (exceeded)
 			throw std::bad_alloc();
+		if (rewrite_grammar(*p, e))
+			return -1;
 		*out = p.release();
 		return 0;
 	} catch (const std::exception &x) {
+		if (blame_schemas(*ask, e))
+			return -1;
 		return failed_bounded(e, exceeded, ERR_INVALID,
 				      "the model's chat template refuses this",
 				      x);
@@ -412,6 +483,11 @@ bool common_shim_prompt_thinks(const struct common_shim_prompt *p)
 bool common_shim_prompt_has_grammar(const struct common_shim_prompt *p)
 {
 	return !p->params.grammar.empty();
+}
+
+struct str common_shim_prompt_grammar(const struct common_shim_prompt *p)
+{
+	return view(p->params.grammar);
 }
 
 const char *common_shim_prompt_stop(const struct common_shim_prompt *p,

@@ -52,6 +52,8 @@ void common_shim_prompt_free(struct common_shim_prompt *p);
 BASE_AUTO(common_shim_prompt);
 struct str common_shim_prompt_text(const struct common_shim_prompt *p);
 bool common_shim_prompt_has_grammar(const struct common_shim_prompt *p);
+/* Borrowed; empty where there is none. */
+struct str common_shim_prompt_grammar(const struct common_shim_prompt *p);
 /* Has its reasoning an end that can be brought about? */
 bool common_shim_prompt_thinks(const struct common_shim_prompt *p);
 /* Stop strings of the template, besides the model's own end marks; NULL after
