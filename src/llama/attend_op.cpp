@@ -13,8 +13,9 @@
 
 namespace
 {
-/* Fewer tokens for each thread are shared out by parts. */
-const size_t TOKENS_EACH = 4;
+/* Fewer tokens for each thread are shared out by parts, as long as these take
+ * no more bytes: of many tokens and many cells they would be gigabytes. */
+const size_t TOKENS_EACH = 4, PARTS_BYTES = 128 << 20;
 /* Blocks for each thread, as some take longer; and, of parts, heads. */
 const size_t BLOCKS_EACH = 4, HEADS_EACH = 2;
 const size_t MOST_HEADS = 64; /* that share keys */
@@ -76,20 +77,20 @@ struct workspace {
 	workspace(const attention &a, size_t nth)
 	{
 		size_t tokens = a.n_tokens * a.n_streams, queries;
-		by_parts = nth > 1 && tokens < nth * TOKENS_EACH;
 		block = std::max(
 			std::min(ATTEND_QUERIES / a.n_group, a.n_tokens),
 			(size_t)1);
 		queries = block * a.n_group;
 		n_parts = (a.n_cells + ATTEND_PART - 1) / ATTEND_PART;
 		each = a.n_heads * (a.n + 2);
+		size_t parts_bytes = tokens * n_parts * each * sizeof(float);
+		by_parts = nth > 1 && tokens < nth * TOKENS_EACH &&
+			   parts_bytes <= PARTS_BYTES;
 		run_bytes = attend_run_room(block, a.n_cells);
 		private_bytes = run_bytes + queries *
 						    (ATTEND_WINDOW + 2 * a.n) *
 						    sizeof(float);
-		bytes = nth * private_bytes;
-		if (by_parts)
-			bytes += tokens * n_parts * each * sizeof(float);
+		bytes = nth * private_bytes + (by_parts ? parts_bytes : 0);
 	}
 };
 
@@ -238,6 +239,7 @@ void work::whole(size_t item)
 			answers(token, stream, h);
 	}
 }
+
 void work::list_block(size_t item)
 {
 	if (listed != item)
@@ -313,7 +315,7 @@ class traits : public ggml::cpu::tensor_traits
 	bool work_size(int n_threads, const ggml_tensor *op,
 		       size_t &size) override
 	{
-		size = workspace(attention(op), (size_t)n_threads).bytes;
+		size = attend_op_bytes(op, n_threads);
 		return true;
 	}
 
@@ -344,6 +346,11 @@ bool is_suited(const ggml_tensor *op)
 	       q->ne[2] / k->ne[2] <= (int64_t)MOST_HEADS;
 }
 } // namespace
+
+size_t attend_op_bytes(const ggml_tensor *op, int n_threads)
+{
+	return workspace(attention(op), (size_t)n_threads).bytes;
+}
 
 ggml::cpu::tensor_traits *attend_op(const ggml_tensor *op)
 {

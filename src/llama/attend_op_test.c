@@ -3,6 +3,7 @@
 #include "llama/attend.h"
 
 #include "base/base.h"
+#include "llama/cpu_own.h"
 #include "llama/weights.h"
 
 #include <ggml-backend.h>
@@ -228,6 +229,80 @@ static void test_streams(void **state)
 	check();
 }
 
+/* ---- memory ---- */
+
+#define LONG 100000 /* cells */
+#define MANY 64	    /* heads, all of the same keys */
+
+/* Of a long text, by many threads: no more than what PARTS_BYTES and each
+ * thread's own add up to. */
+static void test_memory(void **state)
+{
+	struct ggml_init_params p = { .mem_size = 1 << 20, .no_alloc = true };
+	(void)state;
+	for (int threads = 2; threads <= 64; threads *= 2)
+		for (int64_t n = 1; n < 5 * threads; n += threads - 1) {
+			struct ggml_context *c = ggml_init(p);
+			struct ggml_tensor *q = ggml_new_tensor_3d(
+				c, GGML_TYPE_F32, 128, n, MANY);
+			struct ggml_tensor *k = ggml_new_tensor_3d(
+				c, GGML_TYPE_F16, 128, LONG, 1);
+			struct ggml_tensor *mask =
+				ggml_new_tensor_2d(c, GGML_TYPE_F16, LONG, n);
+			struct ggml_tensor *out =
+				ggml_flash_attn_ext(c, q, k, k, mask, 1, 0, 0);
+			size_t bytes = attend_op_bytes(out, threads);
+			assert_true(bytes >> 20 < 128 + 2 * (size_t)threads);
+			ggml_free(c);
+		}
+}
+
+/* More than that would be: then tokens are not taken by parts. */
+static void test_long_text_by_threads(void **state)
+{
+	const size_t n_mask = 7 * (size_t)LONG, n_out = 7 * MANY * 256;
+	struct ggml_init_params p = { .mem_size = 1 << 20, .no_alloc = true };
+	float *got[2];
+	uint32_t seed = 3;
+	(void)state;
+	if (!attend_suits(256))
+		return;
+	struct ggml_context *c = ggml_init(p);
+	struct ggml_tensor *q =
+		ggml_new_tensor_3d(c, GGML_TYPE_F32, 256, 7, MANY);
+	struct ggml_tensor *k =
+		ggml_new_tensor_3d(c, GGML_TYPE_F16, 256, LONG, 1);
+	struct ggml_tensor *mask =
+		ggml_new_tensor_2d(c, GGML_TYPE_F16, LONG, 7);
+	struct ggml_tensor *out =
+		ggml_flash_attn_ext(c, q, k, k, mask, 1, 0, 0);
+	ggml_backend_buffer_t b = ggml_backend_alloc_ctx_tensors(c, cpu);
+	for (int64_t i = 0; i < ggml_nelements(q); i++)
+		((float *)q->data)[i] = random_float(&seed);
+	memset(k->data, 0, ggml_nbytes(k));
+	for (size_t i = 0; i < n_mask; i++) {
+		bool is_seen = i % 500 == 0 || i % LONG > LONG - 99;
+		((ggml_fp16_t *)mask->data)[i] =
+			ggml_fp32_to_fp16(is_seen ? 0 : -INFINITY);
+		for (size_t j = 0; is_seen && i < LONG && j < 256; j++)
+			((ggml_fp16_t *)k->data)[i * 256 + j] =
+				ggml_fp32_to_fp16(random_float(&seed));
+	}
+	struct ggml_cgraph *graph = ggml_new_graph(c);
+	ggml_build_forward_expand(graph, out);
+	for (int i = 0; i < 2; i++) {
+		got[i] = xcalloc(n_out, sizeof(float));
+		set_threads(1 + i);
+		assert_int_equal(ggml_backend_graph_compute(cpu, graph), 0);
+		memcpy(got[i], out->data, n_out * sizeof(float));
+	}
+	assert_memory_equal(got[0], got[1], n_out * sizeof(float));
+	free(got[0]);
+	free(got[1]);
+	ggml_backend_buffer_free(b);
+	ggml_free(c);
+}
+
 static int load(void **state)
 {
 	struct err e;
@@ -250,6 +325,8 @@ int main(void)
 		cmocka_unit_test(test_one_prompt),
 		cmocka_unit_test(test_prompts_and_single_tokens),
 		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_long_text_by_threads),
 	};
 	return cmocka_run_group_tests(tests, load, unload);
 }

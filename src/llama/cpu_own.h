@@ -20,6 +20,10 @@ bool cpu_own_register(void);
  * while nothing is computed, in any context. */
 void cpu_own_rest(void);
 
+/* attend_op.cpp: the memory that threads take to compute it together. */
+struct ggml_tensor;
+size_t attend_op_bytes(const struct ggml_tensor *op, int n_threads);
+
 #ifdef __cplusplus
 }
 
