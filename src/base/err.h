@@ -42,3 +42,6 @@ bool err_hide_paths(struct err *e);
 int err_http_status(enum err_code code);
 const char *err_api_type(enum err_code code);
 int err_exit_status(enum err_code code);
+
+/* How an engine ends that may take no more memory, and cannot say it better. */
+#define ERR_EXIT_MEMORY 12

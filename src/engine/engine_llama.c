@@ -16,6 +16,15 @@
 /* What a worker takes beside weights and cache: code, compute buffers, queues.
  * Measured with SmolLM2 and MiniLM: 60 to 150 MiB. */
 #define WORKER_BYTES (192ull << 20)
+/* The kernel holds a worker to so many times what it is expected to take, and
+ * no more than all models together may, and some beside: the address space that
+ * it reserves and does not use, and for a moment what requests bring (pictures,
+ * templates and grammars have ceilings of their own). An honest model takes
+ * half of what is expected to all of it (measured by VmData). */
+#define CEILING_TIMES 4
+#define CEILING_LEAST_SPARE (1ull << 30)
+#define CEILING_MOST_SPARE (4ull << 30)
+#define CEILING_MOST (64ull << 40) /* that modeld-llama can be told */
 
 /* modeld-llama keeps the prompts of each owner apart by it. */
 #define OWNER_FIELD "Modeld-Cache-Id"
@@ -171,13 +180,14 @@ static bool is_seeing(const struct plan *p)
 
 /* The worker's command line; the array is the caller's, not its strings. */
 static char **make_argv(const struct llama *l, const struct plan *p,
-			const char *context, const char *cache)
+			const char *context, const char *cache,
+			const char *ceiling)
 {
 	const struct catalog_model *m = p->model;
 	const struct tuning *t = p->tuning;
 	size_t n_drafts = p->drafts ? p->drafts->n_weights : 0;
 	char **argv = xcalloc(2 * (m->n_weights + p->n_adapters + n_drafts) +
-				      (t ? t->n_args : 0) + 16,
+				      (t ? t->n_args : 0) + 18,
 			      sizeof *argv);
 	size_t n = 0;
 	const char *pooling = t ? t->pooling : NULL;
@@ -187,6 +197,7 @@ static char **make_argv(const struct llama *l, const struct plan *p,
 	add_arg(argv, &n, "--alias", p->label);
 	add_arg(argv, &n, "--ctx-size", context);
 	add_arg(argv, &n, "--cache-ram", cache);
+	add_arg(argv, &n, "--memory-most", ceiling);
 	if (is_seeing(p))
 		add_arg(argv, &n, "--mmproj", m->mmproj);
 	if (m->chat_template)
@@ -249,6 +260,19 @@ static uint64_t cache_of(const struct llama *l, const struct plan *p,
 	return MIN(n, left >> 20) << 20;
 }
 
+/* Of one whose cache is not known by its metadata only the budget is known. */
+static uint64_t ceiling_of(const struct llama *l, const struct plan *p,
+			   uint64_t expected)
+{
+	uint64_t n = l->budget_bytes, spare = l->budget_bytes / 2;
+	bool is_known = shape_of(p->model).bytes_per_token &&
+			(!p->drafts || shape_of(p->drafts).bytes_per_token);
+	if (is_known && expected < n / CEILING_TIMES)
+		n = expected * CEILING_TIMES;
+	spare = MIN(MAX(spare, CEILING_LEAST_SPARE), CEILING_MOST_SPARE);
+	return MIN(sum(n, spare), CEILING_MOST);
+}
+
 static int start(struct llama *l, struct plan *p, struct arena *a,
 		 struct pool_model *want, struct engine_lease *lease,
 		 struct err *e)
@@ -268,7 +292,9 @@ static int start(struct llama *l, struct plan *p, struct arena *a,
 	p->cache_bytes = cache_of(l, p, want->bytes);
 	want->bytes = sum(want->bytes, p->cache_bytes);
 	auto_free char *cache = xasprintf("%" PRIu64, p->cache_bytes >> 20);
-	auto_free char **argv = make_argv(l, p, context, cache);
+	auto_free char *ceiling =
+		xasprintf("%" PRIu64, ceiling_of(l, p, want->bytes) >> 20);
+	auto_free char **argv = make_argv(l, p, context, cache, ceiling);
 	want->argv = argv;
 	return pool_acquire(l->pool, want, lease, e);
 }

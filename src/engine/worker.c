@@ -77,6 +77,10 @@ static void explain_end(const struct worker *w, int status, int sig,
 	else if (sig)
 		err_set(e, ERR_ENGINE, "the engine crashed: signal %d (%s)",
 			sig, strsignal(sig));
+	else if (status == ERR_EXIT_MEMORY)
+		err_set(e, ERR_MEMORY,
+			"the engine ended: it took far more memory than it "
+			"should need");
 	else if (status)
 		err_set(e, ERR_ENGINE, "the engine ended with exit status %d",
 			status);

@@ -107,6 +107,18 @@ static void an_exit_quotes_the_last_line(void **state)
 	assert_null(strstr(f->cause.msg, "first"));
 }
 
+static void who_may_take_no_more_memory_is_explained(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, READY "echo 'out of memory: 7 MiB' >&2; exit 12");
+	run(f);
+	run(f);
+	assert_true(f->is_gone);
+	assert_int_equal(f->cause.code, ERR_MEMORY);
+	assert_non_null(strstr(f->cause.msg, "far more memory"));
+	assert_non_null(strstr(f->cause.msg, "7 MiB"));
+}
+
 static void a_killed_worker_is_explained(void **state)
 {
 	struct fixture *f = *state;
@@ -164,6 +176,7 @@ int main(void)
 		TEST(ready_comes_with_what_it_tells),
 		TEST(a_failure_is_told_in_its_own_words),
 		TEST(an_exit_quotes_the_last_line),
+		TEST(who_may_take_no_more_memory_is_explained),
 		TEST(a_killed_worker_is_explained),
 		TEST(nonsense_on_the_event_pipe_is_skipped),
 		TEST(stop_ends_it),

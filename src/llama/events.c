@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/timer.h"
+#include "llama/ceiling.h"
 #include "llama/writer.h"
 
 #include <errno.h>
@@ -151,6 +152,7 @@ static void on_assert(const char *text)
 		return;
 	err_set(&e, strstr(text, "alloc") ? ERR_MEMORY : ERR_CORRUPT,
 		"llama.cpp takes what it read for impossible: %s", text);
+	ceiling_explain(&e);
 	events_failed(asserted, &e);
 	_exit(err_exit_status(e.code));
 }

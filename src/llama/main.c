@@ -4,6 +4,7 @@
 #include "io/timer.h"
 #include "llama/album.h"
 #include "llama/bounds.h"
+#include "llama/ceiling.h"
 #include "llama/common_shim.h"
 #include "llama/cores.h"
 #include "llama/draft.h"
@@ -49,6 +50,8 @@ _Static_assert(LIMIT_CONTEXT <= NUMBER_MOST, "modeld sets it by --ctx-size");
 	    "tokens computed at once (512; 2048 at most)")                    \
 	OPT(cache_mib, "cache-ram", "MiB", COUNT,                             \
 	    "prompts that lost their place, in memory (256; 0: none)")        \
+	OPT(memory_mib, "memory-most", "MiB", COUNT,                          \
+	    "what it may take, shut in and without a graphics card (all)")    \
 	OPT(gpu_layers, "gpu-layers", "N", COUNT,                             \
 	    "layers on a graphics card (as many as fit)")                     \
 	OPT(mmproj, "mmproj", "PATH", WORD,                                   \
@@ -107,7 +110,7 @@ struct options {
 	struct lora *lora; /* owned */
 	const char *mmproj, *listen, *alias, *chat_template, *defaults;
 	int events_fd, context, slots, threads, batch, gpu_layers, pooling,
-		cache_mib;
+		cache_mib, memory_mib;
 	bool sandbox;
 	enum log_level level;
 };
@@ -419,6 +422,9 @@ static int shut_in(struct program *p, struct err *e)
 				     .n_files = n,
 				     .has_gpu = p->o.gpu_layers != 0 &&
 						weights_have_gpu() };
+	/* A driver reserves memory also where it has nothing to do. */
+	if (!weights_have_gpu())
+		o.memory_bytes = (uint64_t)p->o.memory_mib << 20;
 	cores_open();
 	mapped_open();
 	if (!p->o.sandbox)
@@ -684,6 +690,7 @@ int main(int argc, char **argv)
 	uv_loop_init(&p.loop);
 	int status = 0;
 	if (start(&p, &e)) {
+		ceiling_explain(&e);
 		log_error("%s", e.msg);
 		events_failed(p.events, &e);
 		status = err_exit_status(e.code);

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "llama/ceiling.h"
 #include "llama/landlock.h"
 #include "llama/syscalls.h"
 
@@ -85,8 +86,10 @@ static void set_limit(__rlimit_resource_t what, rlim_t most)
 	setrlimit(what, &next);
 }
 
-static void limit(void)
+static void limit(const struct sandbox_options *o, const struct sandbox *s)
 {
+	if (o->memory_bytes && !s->is_sanitized)
+		ceiling_set(o->memory_bytes);
 	set_limit(RLIMIT_CORE, 0); /* prompts do not go to the disk */
 	set_limit(RLIMIT_NOFILE, LIMIT_CONNECTIONS + OTHER_DESCRIPTORS);
 	set_limit(RLIMIT_MSGQUEUE, 0);
@@ -165,7 +168,7 @@ int sandbox_enter(const struct sandbox_options *o, struct sandbox *out,
 	struct syscalls_options calls = { .has_gpu = s.has_gpu,
 					  .is_sanitized = s.is_sanitized };
 	ask_early();
-	limit();
+	limit(o, &s);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, "give up new privileges");
 	/* Others of this account shall not look into its memory. */

@@ -7,10 +7,15 @@
 #pragma once
 #include "base/err.h"
 
+#include <stdint.h>
+
 struct sandbox_options {
 	const char *const *files; /* all that may be read; NULLs are skipped */
 	size_t n_files;
 	bool has_gpu; /* a graphics card's driver works in this process */
+	/* That it may take beside the files that it only reads; 0: no ceiling.
+	 * A sanitizer, which reserves more than there is, has none. */
+	uint64_t memory_bytes;
 };
 
 /* What holds; zeroed for a process that is not shut in. */

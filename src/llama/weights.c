@@ -86,6 +86,8 @@ static enum err_code meaning(const char *text, enum err_code otherwise)
 		{ "unable to allocate", ERR_MEMORY },
 		{ "failed to allocate", ERR_MEMORY },
 		{ "out of memory", ERR_MEMORY },
+		{ "insufficient memory", ERR_MEMORY },
+		{ "bad_alloc", ERR_MEMORY },
 		{ "failed to open", ERR_NOT_FOUND },
 		{ "gguf", ERR_CORRUPT },
 		{ "tensor", ERR_CORRUPT },
