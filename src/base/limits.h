@@ -180,20 +180,23 @@
 #define LIMIT_STOP_STRINGS 32
 #define LIMIT_STOP_BYTES 1024
 #define LIMIT_TOOLS 1024
-/* What the JSON schemas of a request may have in all: members of objects, and
- * alternatives (values of an enum, schemas of an anyOf), each of which is tried
- * at each token. OpenAI's numbers. */
+/* What the JSON schemas of a request may have in all: members of objects (as
+ * with OpenAI), and alternatives (values of an enum, schemas of an anyOf; OpenAI
+ * takes 1,000). And one object's members that need not be there: what llama.cpp
+ * makes of them takes time that grows with their cube, a tenth of a second for
+ * 400. */
 #define LIMIT_SCHEMA_MEMBERS 5000
-#define LIMIT_SCHEMA_CHOICES 1000
+#define LIMIT_SCHEMA_CHOICES 5000
+#define LIMIT_SCHEMA_OPTIONAL 400
 /* A count in a schema; llama.cpp's own ceiling for repetitions. */
 #define LIMIT_SCHEMA_COUNT 2000
 /* What the search for one token that fits a grammar may take, and all searches
  * of an answer: so much, and more for each token. Other answers wait for it;
- * common schemas take some ms, an enum of 1,000 values a second for its first
- * tokens, hostile patterns as good as for ever. */
+ * common schemas take some ms, some hundred values that all begin with another
+ * character 100 ms, hostile patterns as good as for ever. */
 #define LIMIT_GRAMMAR_BYTES (256u << 20)
-#define LIMIT_GRAMMAR_TOKEN_MS 5000
-#define LIMIT_GRAMMAR_ANSWER_MS 20000
+#define LIMIT_GRAMMAR_TOKEN_MS 2000
+#define LIMIT_GRAMMAR_ANSWER_MS 10000
 #define LIMIT_GRAMMAR_EACH_MS 100
 /* A grammar as it is rewritten: symbols that are kept (some 30 bytes each), those
  * that are looked at to find what begins alike, and the text in the end. */

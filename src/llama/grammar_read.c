@@ -281,13 +281,12 @@ static int sequence(struct reader *r, bool is_nested, uint32_t *out)
 	auto_row row = { 0 };
 	size_t start = 0;
 	int got;
-	while ((got = item(r, is_nested, &row, &start)) == 0) {
+	while ((got = item(r, is_nested, &row, &start)) == 0)
 		skip_space(r, is_nested);
-		if (grammar_is_full(r->g))
-			return refuse(r, "the schema is too large: leave out "
-					 "members, or long names and values");
-	}
 	*out = grammar_put_sequence(r->g, row.p, row.n, GRAMMAR_EMPTY);
+	if (grammar_is_full(r->g))
+		return refuse(r, "the schema is too large: leave out members, "
+				 "or long names and values");
 	return got < 0 ? -1 : 0;
 }
 

@@ -34,13 +34,29 @@ static const char *const formats[] = { "date", "time", "date-time", "uuid",
 
 /* ---- how large ---- */
 
-static void add_weight(struct schema_weight *w, const char *key,
-		       const json_t *value)
+/* How many members need not be there. */
+static size_t count_optional(const json_t *s, const json_t *properties)
 {
-	if (strcmp(key, "properties") == 0)
+	auto_json *rest = json_copy((json_t *)properties);
+	size_t i;
+	json_t *name;
+	json_array_foreach(json_object_get(s, "required"), i, name)
+	{
+		if (json_is_string(name))
+			json_object_del(rest, json_string_value(name));
+	}
+	return json_object_size(rest);
+}
+
+static void add_weight(struct schema_weight *w, const json_t *s,
+		       const char *key, const json_t *value)
+{
+	if (strcmp(key, "properties") == 0 && json_is_object(value)) {
 		w->members += json_object_size(value);
-	else if (strcmp(key, "enum") == 0 || strcmp(key, "anyOf") == 0 ||
-		 strcmp(key, "oneOf") == 0)
+		w->optional = MAX(w->optional, count_optional(s, value));
+	}
+	if (strcmp(key, "enum") == 0 || strcmp(key, "anyOf") == 0 ||
+	    strcmp(key, "oneOf") == 0)
 		w->choices += json_array_size(value);
 }
 
@@ -52,7 +68,7 @@ static void weigh(const json_t *s, struct schema_weight *w)
 	json_t *inner;
 	json_object_foreach((json_t *)s, key, inner)
 	{
-		add_weight(w, key, inner);
+		add_weight(w, s, key, inner);
 		weigh(inner, w);
 	}
 	json_array_foreach(s, i, inner)
@@ -75,6 +91,12 @@ int schema_weigh(const json_t *schema, const char *field,
 				 "the schemas have %zu values of 'enum' and "
 				 "alternatives, and may have %d in all",
 				 w->choices, LIMIT_SCHEMA_CHOICES);
+	if (w->optional > LIMIT_SCHEMA_OPTIONAL)
+		return err_field(e, field,
+				 "an object of the schemas has %zu members "
+				 "that are not in 'required', and may have %d: "
+				 "require some, which may then be null",
+				 w->optional, LIMIT_SCHEMA_OPTIONAL);
 	return 0;
 }
 

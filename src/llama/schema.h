@@ -9,6 +9,7 @@
 /* How much there is for a grammar to try at each token; begins as {0}. */
 struct schema_weight {
 	size_t members, choices;
+	size_t optional; /* of the object that has most of them */
 };
 
 /* Adds what the schema has, strict or not. -1: the ceilings are passed. */

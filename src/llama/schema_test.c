@@ -1,4 +1,5 @@
 #include "llama/schema.h"
+#include "base/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -166,18 +167,20 @@ static void what_no_value_fits_is_refused(void **state)
 	assert_non_null(strstr(e.msg, "(?=a)"));
 }
 
-/* "{"x":[0,0,...]}" with so many, as deep as a member of a member. */
+/* A list of so many under `key`, and so many members that must be there. */
 static int weigh(const char *key, int n, struct schema_weight *w, struct err *e)
 {
 	json_t *all = json_array(), *members = json_object();
+	json_t *names = json_array();
 	char name[16];
 	for (int i = 0; i < n; i++) {
 		snprintf(name, sizeof name, "m%d", i);
 		json_array_append_new(all, json_integer(i));
 		json_object_set_new(members, name, json_object());
+		json_array_append_new(names, json_string(name));
 	}
-	json_t *s = json_pack("{s:{s:o},s:o}", "items", key, all, "properties",
-			      members);
+	json_t *s = json_pack("{s:{s:o},s:o,s:o}", "items", key, all,
+			      "properties", members, "required", names);
 	int got = schema_weigh(s, "tools", w, e);
 	json_decref(s);
 	return got;
@@ -188,17 +191,48 @@ static void what_is_too_much_to_try_is_refused(void **state)
 	struct schema_weight w = { 0 };
 	struct err e;
 	(void)state;
-	assert_int_equal(weigh("enum", 500, &w, &e), 0);
-	assert_int_equal(weigh("anyOf", 500, &w, &e), 0);
-	assert_int_equal(weigh("items", 4000, &w, &e), 0);
-	assert_int_equal(w.choices, 1000);
-	assert_int_equal(w.members, 5000);
+	assert_int_equal(weigh("enum", 2000, &w, &e), 0);
+	assert_int_equal(weigh("anyOf", 3000, &w, &e), 0);
+	assert_int_equal(w.choices, LIMIT_SCHEMA_CHOICES);
+	assert_int_equal(w.members, LIMIT_SCHEMA_MEMBERS);
 	assert_int_equal(weigh("oneOf", 1, &w, &e), -1);
 	assert_non_null(strstr(e.msg, "5001 members"));
 	assert_string_equal(e.param, "tools");
 	w = (struct schema_weight){ 0 };
-	assert_int_equal(weigh("enum", 1001, &w, &e), -1);
-	assert_non_null(strstr(e.msg, "1001 values"));
+	assert_int_equal(weigh("enum", 5000, &w, &e), 0);
+	w.members = 0;
+	assert_int_equal(weigh("enum", 1, &w, &e), -1);
+	assert_non_null(strstr(e.msg, "5001 values"));
+}
+
+static int weigh_optional(int n, int n_required, struct err *e)
+{
+	auto_json *members = json_object();
+	auto_json *names = json_array();
+	struct schema_weight w = { 0 };
+	char name[16];
+	for (int i = 0; i < n; i++) {
+		snprintf(name, sizeof name, "m%d", i);
+		json_object_set_new(members, name, json_object());
+		if (i < n_required)
+			json_array_append_new(names, json_string(name));
+	}
+	auto_json *s = json_pack("{s:{s:O,s:O}}", "items", "properties",
+				 members, "required", names);
+	return schema_weigh(s, "response_format", &w, e);
+}
+
+static void members_that_may_be_left_out_are_few(void **state)
+{
+	struct err e;
+	(void)state;
+	assert_int_equal(weigh_optional(LIMIT_SCHEMA_OPTIONAL, 0, &e), 0);
+	assert_int_equal(weigh_optional(1000, 600, &e), 0);
+	assert_int_equal(weigh_optional(1000, 599, &e), -1);
+	assert_int_equal(e.code, ERR_INVALID);
+	assert_string_equal(e.param, "response_format");
+	assert_non_null(strstr(e.msg, "401 members that are not in "
+				      "'required'"));
 }
 
 int main(void)
@@ -207,6 +241,7 @@ int main(void)
 		cmocka_unit_test(what_the_grammar_keeps_is_taken),
 		cmocka_unit_test(what_it_leaves_out_is_refused_by_name),
 		cmocka_unit_test(what_is_too_much_to_try_is_refused),
+		cmocka_unit_test(members_that_may_be_left_out_are_few),
 		cmocka_unit_test(what_the_engine_takes_wrongly_is_changed),
 		cmocka_unit_test(what_no_value_fits_is_refused),
 	};
