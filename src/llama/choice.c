@@ -108,6 +108,14 @@ void choice_clear_probs(struct choice *c)
 	choice_show_probs(c);
 }
 
+size_t choice_bytes(const struct choice *c)
+{
+	size_t n = c->content.buf.n + c->reasoning.buf.n;
+	for (size_t i = 0; i < CHOICE_LISTS; i++)
+		n += c->probs[i].buf.n;
+	return n;
+}
+
 void choice_keep(struct choice *c, const struct common_shim_delta *d)
 {
 	writer_raw(&c->content, d->content);

@@ -72,6 +72,8 @@ void choice_show_probs(struct choice *c);
 void choice_cut_probs(struct choice *c);
 /* Empties probs: they were sent. */
 void choice_clear_probs(struct choice *c);
+/* What it holds for the answer, or the next piece of it. */
+size_t choice_bytes(const struct choice *c);
 /* Keeps a delta, for an answer that is sent as a whole. */
 void choice_keep(struct choice *c, const struct common_shim_delta *d);
 /* Minus infinity, which JSON cannot say, as OpenAI stands in for it. */

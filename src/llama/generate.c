@@ -333,6 +333,16 @@ static void tell_start(struct choice *c)
 		on_delta(c, &echo);
 }
 
+/* Probabilities of a hundred answers may be gigabytes, which nobody would get:
+ * the answer has a ceiling. */
+static int check_size(const struct generate *g, struct err *e)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < g->n_choices; i++)
+		n += choice_bytes(&g->choices[i]);
+	return n < LIMIT_ANSWER_BYTES ? 0 : respond_too_large(e);
+}
+
 static void on_token(void *ctx, const struct batch_token *t)
 {
 	struct choice *c = ctx;
@@ -341,8 +351,13 @@ static void on_token(void *ctx, const struct batch_token *t)
 	c->times = batch_times(c->task);
 	if (!t->is_prompt)
 		tell_start(c);
-	if (g->n_top >= 0)
+	if (g->n_top >= 0) {
 		g->kind->add_prob(c, t);
+		if (check_size(g, &e)) {
+			fail(g, &e);
+			return;
+		}
+	}
 	if (t->is_prompt)
 		return;
 	int outcome = choice_add(c, t->id, on_delta, c, &e);

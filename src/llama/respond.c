@@ -33,10 +33,15 @@ void respond_json(struct http_exchange *x, int status, const struct writer *w)
 		return;
 	}
 	struct err e;
-	err_set(&e, ERR_ENGINE,
-		"the answer is larger than %zu bytes: ask for less at once",
-		w->buf.max);
+	respond_too_large(&e);
 	respond_error(x, &e);
+}
+
+int respond_too_large(struct err *e)
+{
+	return err_set(e, ERR_INVALID,
+		       "the answer would be too large: ask for fewer answers, "
+		       "probabilities or texts at once");
 }
 
 void respond_error(struct http_exchange *x, const struct err *e)

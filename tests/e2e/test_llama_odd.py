@@ -5,10 +5,14 @@ import json
 import pathlib
 import re
 
+import gguf
 import pytest
 
 from conftest import ROOT
-from llama_fixtures import TEXT_GGUF, launch, llama  # noqa: F401
+from gguf_fixtures import FIRST_LETTER
+from kinds_fixtures import kinds  # noqa: F401
+from llama_fixtures import (  # noqa: F401
+    TEXT_GGUF, copy_gguf, finish_gguf, launch, llama, spawn)
 
 TOOLS = ROOT / "tests/data/templates/chatml_tools.jinja"
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {
@@ -26,6 +30,11 @@ def caller(tmp_path_factory):
     m = launch(tmp_path_factory, TEXT_GGUF, "--ctx-size", 1024, "--chat-template-file", TOOLS)
     yield m
     m.stop()
+
+
+def rss_kib(m):
+    status = pathlib.Path(f"/proc/{m.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
 
 
 def begun(text):
@@ -80,8 +89,7 @@ def test_a_beginning_that_does_not_fit_costs_no_memory(caller):
     def ask():
         for _ in range(10):
             refused(caller.chat(messages=begun("Sure: "), response_format=large), "messages")
-        status = pathlib.Path(f"/proc/{caller.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+        return rss_kib(caller)
 
     ask()
     before = ask()
@@ -151,3 +159,31 @@ def test_llama_servers_words_for_lengths(llama):  # noqa: F811
                           cache_prompt=False).json()["choices"][0]["message"]["content"]
     assert said(-1) != said(0)
     refused(llama.chat(repeat_last_n=-2), "repeat_last_n")
+
+
+@pytest.fixture
+def wordy(spawn, kinds, tmp_path):  # noqa: F811
+    """A small model, each of whose letters is spelled with a thousand more."""
+    path = tmp_path / "wordy.gguf"
+    spelled = gguf.GGUFReader(kinds["plain"]).fields["tokenizer.ggml.tokens"].contents()
+    out = copy_gguf(kinds["plain"], path, ("tokenizer.ggml.tokens",))
+    out.add_token_list([t + "~" * 1000 + str(i) if i >= FIRST_LETTER else t
+                        for i, t in enumerate(spelled)])
+    finish_gguf(out)
+    return spawn(path, "--ctx-size", 1024, "--threads", 1)
+
+
+def test_an_answer_that_nobody_would_get_is_not_kept(wordy):
+    """Probabilities of a hundred prompts are a gigabyte here, and an answer has 16 MiB."""
+    ask = dict(prompt=[FIRST_LETTER + i % 5 for i in range(500)], max_tokens=0, echo=True,
+               logprobs=20)
+    r = wordy.post("/v1/completions", **ask)
+    assert len(r.json()["choices"][0]["logprobs"]["tokens"]) == 500
+    before = rss_kib(wordy)
+    refused(wordy.post("/v1/completions", **ask, n=100), None, "too large")
+    assert rss_kib(wordy) - before < 150 << 10
+    # In a stream it would have been half of an event.
+    ask["prompt"] *= 2
+    refused(wordy.post("/v1/completions", **ask), None, "too large")
+    told, = wordy.stream("/v1/completions", **ask)
+    assert "too large" in told["error"]["message"]
