@@ -179,6 +179,16 @@ void operator delete[](void *p, size_t) noexcept
 	give(p);
 }
 
+/* ---- the date ---- */
+
+/* Templates write it by this, and the C library's gives all threads one and the
+ * same struct: of theirs, each has its own here. */
+struct tm *localtime(const time_t *t) noexcept
+{
+	static thread_local struct tm own;
+	return localtime_r(t, &own);
+}
+
 /* ---- the end of what never allocates ---- */
 
 static void say(int fd, const char *text)
