@@ -153,7 +153,7 @@ def test_many_at_once_have_their_own_answers(looper):
 
 
 def test_sigterm_waits_for_what_is_prepared(looper):
-    with asked(looper, CHAT, go()) as slow:
+    with asked(looper, CHAT, go("")) as slow:
         eventually(lambda: is_prepared(looper))
         looper.process.terminate()
         assert status_of(slow) == 422
