@@ -1,6 +1,8 @@
 #include "llama/history.h"
 #include "base/json.h"
 
+#include <string.h>
+
 /* The arguments as a new JSON text, or NULL if they are one already. */
 static json_t *quote(const json_t *arguments)
 {
@@ -34,6 +36,19 @@ json_t *history_with_quotes(const json_t *messages)
 	return has_any ? json_incref(copy) : NULL;
 }
 
+/* Clients send back what their objects hold, and most of that is null. */
+static void drop_nulls(json_t *object, const char *but)
+{
+	const char *name;
+	json_t *value;
+	void *next;
+	json_object_foreach_safe(object, next, name, value)
+	{
+		if (json_is_null(value) && strcmp(name, but) != 0)
+			json_object_del(object, name);
+	}
+}
+
 static void tidy_parts(json_t *parts)
 {
 	size_t i;
@@ -57,8 +72,7 @@ static void tidy_assistant(json_t *m)
 	size_t i;
 	json_array_foreach(calls, i, call)
 	{
-		if (json_is_null(json_object_get(call, "id")))
-			json_object_del(call, "id");
+		drop_nulls(call, "function");
 		if (!json_is_string(json_object_get(call, "type")))
 			json_object_set_new(call, "type",
 					    json_string("function"));
@@ -79,6 +93,7 @@ void history_tidy(json_t *messages)
 	{
 		const char *role =
 			json_string_value(json_object_get(m, "role"));
+		drop_nulls(m, "content");
 		if (role && strcmp(role, "assistant") == 0)
 			tidy_assistant(m);
 	}

@@ -11,5 +11,5 @@ json_t *history_with_quotes(const json_t *messages);
 /* Changes messages that were checked into what llama.cpp reads: what a model
  * refused to say is text, `reasoning` is reasoning_content, an assistant's
  * content that is null or not there is empty (unless it calls tools), a call
- * without a type is a function's, and one whose id is null has none. */
+ * without a type is a function's, and what else is null is not there. */
 void history_tidy(json_t *messages);

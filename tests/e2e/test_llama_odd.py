@@ -128,6 +128,22 @@ def test_a_calls_id_is_text_or_nothing(caller):
     assert ask(None).status_code == ask("1").status_code == 200
 
 
+def test_an_answer_may_come_back_with_all_its_nulls(caller):
+    """As model_dump() of OpenAI's SDK, and frameworks' own objects, have it."""
+    def ask(nulls):
+        call = {"id": "1", "type": "function", "function": {
+            "name": "get_weather", "arguments": "{}"}, **({"index": None} if nulls else {})}
+        more = dict.fromkeys(["refusal", "annotations", "audio", "function_call", "name",
+                              "tool_call_id", "reasoning", "reasoning_content"] if nulls else [])
+        return caller.post("/apply-template", tools=[WEATHER], messages=[
+            {**PARIS, **({"name": None} if nulls else {})},
+            {"role": "assistant", "content": None, "tool_calls": [call], **more},
+            {"role": "tool", "tool_call_id": "1", "content": "sun", **more, **{"tool_call_id": "1"}},
+            {"role": "assistant", "content": "Sunny.", "tool_calls": None, **more}, PARIS])
+    assert ask(True).status_code == 200, ask(True).text
+    assert ask(True).json() == ask(False).json()
+
+
 def test_the_schema_of_an_object_is_one(llama):  # noqa: F811
     for schema in (5, "x", []):
         refused(llama.chat(response_format={"type": "json_object", "schema": schema}),
