@@ -354,6 +354,48 @@ static void all_bodies_together_are_bounded(void **state)
 	assert_true(wire_wait(&p->w, "bbbb"));
 }
 
+struct taker {
+	struct http_exchange *x;
+	struct buf body;
+};
+
+static void take(void *ctx, struct str body)
+{
+	struct taker *t = ctx;
+	assert_int_equal(body.n, 1000);
+	exchange_take_body(t->x, &t->body);
+}
+
+static void a_body_that_was_taken_counts_until_its_answer(void **state)
+{
+	struct place *p = *state;
+	struct taker t = { 0 };
+	static const char body[1000] = "body";
+	set_limits(p, (struct http_limits){ .bodies_bytes = 1500 });
+	ask(p, "POST /later HTTP/1.1\r\n" HOST "Content-Length: 1000\r\n\r\n");
+	while (!p->requests)
+		wire_turn(&p->w);
+	t.x = p->x;
+	exchange_collect(t.x, BODY_MAX, take, &t);
+	wire_send_bytes(&p->w, body, 1000);
+	while (!t.body.n)
+		wire_turn(&p->w);
+	struct wire other;
+	wire_open(&other, &p->loop, p->path);
+	wire_send(&other,
+		  "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 600\r\n\r\n");
+	wire_send_bytes(&other, body, 600);
+	wire_wait_end(&other);
+	assert_memory_equal(other.got.p, "HTTP/1.1 503 ", 13);
+	wire_close(&other);
+	exchange_reply(t.x, 200, NULL, STR("taken"));
+	assert_true(wire_wait(&p->w, "taken"));
+	assert_memory_equal(t.body.p, body, 1000);
+	buf_fini(&t.body);
+	post(p, BODY_MAX, "");
+	assert_true(wire_wait(&p->w, "bbbb"));
+}
+
 int main(void)
 {
 #define TEST(f) \
@@ -379,6 +421,7 @@ int main(void)
 		TEST(what_a_client_pipelines_is_bounded),
 		TEST(who_pipelines_without_reading_has_to_wait),
 		TEST(all_bodies_together_are_bounded),
+		TEST(a_body_that_was_taken_counts_until_its_answer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
