@@ -8,7 +8,7 @@ import re
 import gguf
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, is_sanitized
 from gguf_fixtures import FIRST_LETTER
 from kinds_fixtures import kinds  # noqa: F401
 from llama_fixtures import (  # noqa: F401
@@ -94,7 +94,7 @@ def test_a_beginning_that_does_not_fit_costs_no_memory(caller):
     ask()
     before = ask()
     # What was lost before were 300 KiB each.
-    assert min(ask() for _ in range(2)) - before < 1500
+    assert min(ask() for _ in range(2)) - before < 1500 or is_sanitized()
 
 
 @pytest.mark.parametrize("choice", ["required", NAMED])
@@ -197,7 +197,7 @@ def test_an_answer_that_nobody_would_get_is_not_kept(wordy):
     assert len(r.json()["choices"][0]["logprobs"]["tokens"]) == 500
     before = rss_kib(wordy)
     refused(wordy.post("/v1/completions", **ask, n=100), None, "too large")
-    assert rss_kib(wordy) - before < 150 << 10
+    assert rss_kib(wordy) - before < 150 << 10 or is_sanitized()
     # In a stream it would have been half of an event.
     ask["prompt"] *= 2
     refused(wordy.post("/v1/completions", **ask), None, "too large")
