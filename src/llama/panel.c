@@ -32,6 +32,7 @@ size_t panel_token_bytes(enum panel_type type, size_t n)
 #include "llama/panel_dot.h"
 
 #include <cpuid.h>
+#include <stdatomic.h>
 
 AVX2 static int32_t sum_of(__m128i x)
 {
@@ -104,11 +105,21 @@ void panel_quantize(enum panel_type type, const float *x, size_t n,
 	}
 }
 
-/* Not every compiler's __builtin_cpu_supports() knows this one. */
+/* Not every compiler's __builtin_cpu_supports() knows this one. It is asked for
+ * once: in a virtual machine that takes as long as a product. */
 static bool has_avx_vnni(void)
 {
-	unsigned a, b, c, d;
-	return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1U << 4;
+	enum { UNKNOWN, NO, YES };
+	static atomic_int known;
+	int out = atomic_load_explicit(&known, memory_order_relaxed);
+	if (out == UNKNOWN) {
+		unsigned a, b, c, d;
+		out = __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1U << 4
+			      ? YES
+			      : NO;
+		atomic_store_explicit(&known, out, memory_order_relaxed);
+	}
+	return out == YES;
 }
 
 bool panel_can(enum panel_way way)

@@ -89,19 +89,21 @@ AVX2 INLINE struct panel_256_scales panel_256_scales(
 								16 * half) } };
 	if (s->has_min)
 		out.m = panel_256_halves(at->head + 2 * PANEL_ROWS + 16 * half);
-	if (s->n_blocks > 1 && s->has_min) {
+	if (s->n_blocks == 1)
+		return out;
+	if (s->has_min) {
 		__m128i d, m;
 		panel_six_bits(bytes, at->k, &d, &m);
 		out.d[0] = _mm256_mul_ps(out.d[0], panel_256_floats(d, half));
 		out.m = _mm256_mul_ps(out.m,
 				      _mm256_sub_ps(_mm256_setzero_ps(),
 						    panel_256_floats(m, half)));
+		return out;
 	}
-	for (size_t i = s->n_scales;
-	     s->n_blocks > 1 && !s->has_min && i-- > 0;) {
-		__m128i v = _mm_loadl_epi64(
-			(const void *)(bytes + 8 * half +
-				       PANEL_ROWS * (s->n_scales * at->k + i)));
+	bytes += PANEL_ROWS * s->n_scales * at->k + 8 * half;
+	for (size_t i = s->n_scales; i-- > 0;) {
+		__m128i v =
+			_mm_loadl_epi64((const void *)(bytes + PANEL_ROWS * i));
 		out.d[i] = _mm256_mul_ps(
 			out.d[0], _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)));
 	}
