@@ -20,10 +20,12 @@ class Maker:
         self.out = gguf.GGUFWriter(path, arch)
         self.random = np.random.default_rng(seed)
 
-    def matrix(self, name, *shape, scale=1.0, suffix=".weight"):
+    kind = np.float32
+
+    def matrix(self, name, *shape, scale=1.0, suffix=".weight", kind=None):
         """Of a row for each thing that comes out, as numpy has it."""
-        x = self.random.normal(0, scale / np.sqrt(shape[-1]), shape).astype(np.float32)
-        self.out.add_tensor(name + suffix, x)
+        x = self.random.normal(0, scale / np.sqrt(shape[-1]), shape)
+        self.out.add_tensor(name + suffix, x.astype(kind or self.kind))
 
     def near_one(self, name, n, suffix=".weight"):
         self.out.add_tensor(name + suffix, self.random.normal(1, 0.1, n).astype(np.float32))
@@ -41,6 +43,12 @@ class Maker:
 
     def finish(self):
         finish_gguf(self.out)
+
+
+class Packed(Maker):
+    """Floats of 16 bits are packed as the model loads, also in rows as short as a state-space
+    model has."""
+    kind = np.float16
 
 
 def attention(m, b):
@@ -71,7 +79,7 @@ def common(m, head_count_kv=KV_HEADS):
 
 
 def make_plain(path):
-    m = Maker(path, "llama", 1)
+    m = Packed(path, "llama", 1)
     common(m)
     m.near_one("output_norm", WIDTH)
     for i in range(LAYERS):
@@ -84,7 +92,7 @@ def make_plain(path):
 
 def make_window(path):
     """Every second layer sees WINDOW tokens only."""
-    m = Maker(path, "gemma3", 2)
+    m = Packed(path, "gemma3", 2)
     common(m)
     m.out.add_key_length(HEAD)
     m.out.add_value_length(HEAD)
@@ -104,7 +112,7 @@ def make_window(path):
 
 def make_recurrent(path):
     inner, state, rank, kernel = 2 * WIDTH, 8, 4, 4
-    m = Maker(path, "mamba", 3)
+    m = Packed(path, "mamba", 3)
     out = m.out
     out.add_context_length(CONTEXT)
     out.add_embedding_length(WIDTH)
@@ -122,8 +130,8 @@ def make_recurrent(path):
         b = f"blk.{i}."
         m.near_one(b + "attn_norm", WIDTH)
         m.matrix(b + "ssm_in", 2 * inner, WIDTH)
-        m.matrix(b + "ssm_conv1d", inner, kernel)
-        m.matrix(b + "ssm_conv1d", inner, suffix=".bias")
+        m.matrix(b + "ssm_conv1d", inner, kernel, kind=np.float32)
+        m.matrix(b + "ssm_conv1d", inner, suffix=".bias", kind=np.float32)
         m.matrix(b + "ssm_x", rank + 2 * state, inner)
         m.matrix(b + "ssm_dt", inner, rank)
         m.out.add_tensor(b + "ssm_dt.bias", np.full(inner, -3, np.float32))
@@ -137,7 +145,7 @@ def make_recurrent(path):
 
 def make_hybrid(path):
     kernel = 3
-    m = Maker(path, "lfm2", 4)
+    m = Packed(path, "lfm2", 4)
     common(m, head_count_kv=[0, KV_HEADS] * (LAYERS // 2))
     m.out.add_uint32("lfm2.shortconv.l_cache", kernel)
     m.near_one("token_embd_norm", WIDTH)
@@ -149,7 +157,7 @@ def make_hybrid(path):
             m.near_one(b + "attn_q_norm", HEAD)
             m.near_one(b + "attn_k_norm", HEAD)
         else:
-            m.matrix(b + "shortconv.conv", WIDTH, kernel, scale=2)
+            m.matrix(b + "shortconv.conv", WIDTH, kernel, scale=2, kind=np.float32)
             m.matrix(b + "shortconv.in_proj", 3 * WIDTH, WIDTH)
             m.matrix(b + "shortconv.out_proj", WIDTH, WIDTH)
         feed_forward(m, b)
