@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "llama/bounds.h"
 #include "llama/grammar.h"
+#include "llama/rules.h"
 #include "llama/sample.h"
 
 #include <chat.h>
@@ -207,68 +208,6 @@ static bool content_is_rest(const common_shim_prompt &p)
 	}
 }
 
-/* "required" shall mean a call now: common lets a model talk before it, and a
- * small one then talks to the end. Takes the free text before the calls out of
- * the grammar's root, `until-12? tool-calls`; a thinking part stays. */
-static void call_at_once(std::string &grammar)
-{
-	size_t root = grammar.find("root ::= ");
-	if (root == std::string::npos)
-		return;
-	size_t line = grammar.find('\n', root);
-	size_t at = grammar.rfind("until-", line);
-	if (at == std::string::npos || at < root)
-		return;
-	size_t end = grammar.find_first_not_of("0123456789",
-					       at + std::strlen("until-"));
-	if (end != std::string::npos && grammar.compare(end, 2, "? ") == 0)
-		grammar.erase(at, end + 2 - at);
-}
-
-/* Where one call is asked for; some formats' rule is repeated all the same. */
-static void call_once(std::string &grammar)
-{
-	size_t rule = grammar.find("\ntool-calls ::= ");
-	if (rule == std::string::npos)
-		return;
-	size_t end = std::min(grammar.find('\n', rule + 1), grammar.size());
-	if (grammar[end - 1] == '+')
-		grammar.erase(end - 1, 1);
-}
-
-static void set_rule(std::string &grammar, const char *name, const char *rule)
-{
-	std::string head = std::string(name) + " ::= ";
-	size_t at = grammar.compare(0, head.size(), head) == 0
-			    ? 0
-			    : grammar.find("\n" + head);
-	if (at == std::string::npos)
-		return;
-	at = grammar.find(head, at) + head.size();
-	grammar.replace(at, grammar.find('\n', at) - at, rule);
-}
-
-/* llama.cpp's rules let through halves of characters, the 31st of February
- * and numbers that no program can hold. */
-static void set_rules(std::string &grammar)
-{
-	set_rule(grammar, "char",
-		 "[^\"\\\\\\x7F\\x00-\\x1F] | [\\\\] ([\"\\\\bfnrt] | \"u\" "
-		 "([0-9a-cA-CefEF] [0-9a-fA-F]{3} | [dD] [0-7] "
-		 "[0-9a-fA-F]{2}))");
-	set_rule(grammar, "number",
-		 "(\"-\"? integral-part) (\".\" decimal-part)? "
-		 "([eE] [-+]? [0-9]{1,2})?");
-	set_rule(
-		grammar, "date",
-		"[1-9] [0-9]{3} \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" "
-		"(\"0\" [1-9] | [12] [0-9] | \"3\" [01]) | "
-		"(\"0\" [469] | \"11\") \"-\" "
-		"(\"0\" [1-9] | [12] [0-9] | \"30\") | "
-		"\"02-\" (\"0\" [1-9] | \"1\" [0-9] | \"2\" [0-8])) | "
-		"[1-9] [0-9] (\"0\" [48] | [2468] [048] | [13579] [26]) \"-02-29\"");
-}
-
 static void set_variables(common_chat_templates_inputs &in,
 			  const common_shim_ask &ask)
 {
@@ -343,10 +282,10 @@ static void render(const common_shim_templates &t, const common_shim_ask &ask,
 	if (!p.has_tools && in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
 		throw std::invalid_argument("it knows no tool calls");
 	if (in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
-		call_at_once(p.params.grammar);
+		rules_call_at_once(p.params.grammar);
 	if (!in.parallel_tool_calls)
-		call_once(p.params.grammar);
-	set_rules(p.params.grammar);
+		rules_call_once(p.params.grammar);
+	rules_set(p.params.grammar);
 	p.grammar_type = in.json_schema.empty()
 				 ? COMMON_GRAMMAR_TYPE_TOOL_CALLS
 				 : COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT;
@@ -416,14 +355,12 @@ static bool blame_schema(const common_json &schema, struct err *e)
 		      "'required', and fewer alternatives";
 	if (why.compare(0, sizeof begin - 1, begin) == 0)
 		why.erase(0, sizeof begin - 1);
-	if (!why.empty())
-		err_set(e, ERR_INVALID, "the schema cannot be followed: %s",
-			why.c_str());
-	return !why.empty();
+	return !why.empty() &&
+	       err_set(e, ERR_INVALID, "the schema cannot be followed: %s",
+		       why.c_str()) == -1;
 }
 
-/* What a request fails for is told by the template's interpreter and by the
- * grammar's maker alike. */
+/* A failure may be the template's or the grammar's; only this tells. */
 static bool blame_schemas(const common_shim_ask &ask, struct err *e)
 try {
 	if (ask.schema && blame_schema(common_json::parse(ask.schema), e))
