@@ -2,7 +2,7 @@
 #include "base/limits.h"
 #include "llama/bounds.h"
 #include "llama/grammar.h"
-#include "llama/rules.h"
+#include "llama/grammar_rules.h"
 #include "llama/sample.h"
 
 #include <chat.h>
@@ -282,10 +282,10 @@ static void render(const common_shim_templates &t, const common_shim_ask &ask,
 	if (!p.has_tools && in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
 		throw std::invalid_argument("it knows no tool calls");
 	if (in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
-		rules_call_at_once(p.params.grammar);
+		grammar_rules_call_at_once(p.params.grammar);
 	if (!in.parallel_tool_calls)
-		rules_call_once(p.params.grammar);
-	rules_set(p.params.grammar);
+		grammar_rules_call_once(p.params.grammar);
+	grammar_rules_set(p.params.grammar);
 	p.grammar_type = in.json_schema.empty()
 				 ? COMMON_GRAMMAR_TYPE_TOOL_CALLS
 				 : COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT;

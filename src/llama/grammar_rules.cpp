@@ -1,4 +1,4 @@
-#include "llama/rules.h"
+#include "llama/grammar_rules.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,7 +6,7 @@
 /* "required" shall mean a call now: common lets a model talk before it, and a
  * small one then talks to the end. Takes the free text before the calls out of
  * the grammar's root, `until-12? tool-calls`; a thinking part stays. */
-void rules_call_at_once(std::string &grammar)
+void grammar_rules_call_at_once(std::string &grammar)
 {
 	size_t root = grammar.find("root ::= ");
 	if (root == std::string::npos)
@@ -22,7 +22,7 @@ void rules_call_at_once(std::string &grammar)
 }
 
 /* Where one call is asked for; some formats' rule is repeated all the same. */
-void rules_call_once(std::string &grammar)
+void grammar_rules_call_once(std::string &grammar)
 {
 	size_t rule = grammar.find("\ntool-calls ::= ");
 	if (rule == std::string::npos)
@@ -46,7 +46,7 @@ static void set_rule(std::string &grammar, const char *name, const char *rule)
 
 /* llama.cpp's rules let through halves of characters, the 31st of February
  * and numbers that no program can hold. */
-void rules_set(std::string &grammar)
+void grammar_rules_set(std::string &grammar)
 {
 	set_rule(grammar, "char",
 		 "[^\"\\\\\\x7F\\x00-\\x1F] | [\\\\] ([\"\\\\bfnrt] | \"u\" "

@@ -1,0 +1,12 @@
+/* grammar_rules.h - rules of llama.cpp's own in a grammar's text, found by
+ * their names and made better; C++, and before grammar_rewrite(), which drops
+ * names. */
+#pragma once
+#include <string>
+
+/* No free text before the calls of tools. */
+void grammar_rules_call_at_once(std::string &grammar);
+/* One call, and no more. */
+void grammar_rules_call_once(std::string &grammar);
+/* Characters, numbers and dates that programs can hold. */
+void grammar_rules_set(std::string &grammar);
