@@ -181,10 +181,10 @@
 #define LIMIT_STOP_BYTES 1024
 #define LIMIT_TOOLS 1024
 /* What the JSON schemas of a request may have in all: members of objects (as
- * with OpenAI), and alternatives (values of an enum, schemas of an anyOf; OpenAI
- * takes 1,000). And one object's members that need not be there: what llama.cpp
- * makes of them takes time that grows with their cube, a tenth of a second for
- * 400. */
+ * with OpenAI), and alternatives (values of an enum, schemas of an anyOf;
+ * OpenAI takes 1,000). And one object's members that need not be there: what
+ * llama.cpp makes of them takes time that grows with their cube, a tenth of a
+ * second for 400. */
 #define LIMIT_SCHEMA_MEMBERS 5000
 #define LIMIT_SCHEMA_CHOICES 5000
 #define LIMIT_SCHEMA_OPTIONAL 400
@@ -198,8 +198,9 @@
 #define LIMIT_GRAMMAR_TOKEN_MS 2000
 #define LIMIT_GRAMMAR_ANSWER_MS 10000
 #define LIMIT_GRAMMAR_EACH_MS 100
-/* A grammar as it is rewritten: symbols that are kept (some 30 bytes each), those
- * that are looked at to find what begins alike, and the text in the end. */
+/* A grammar as it is rewritten: symbols that are kept (some 30 bytes each),
+ * those that are looked at to find what begins alike, and the text in the end.
+ */
 #define LIMIT_GRAMMAR_CELLS (2u << 20)
 #define LIMIT_GRAMMAR_WORK (4u << 20)
 #define LIMIT_GRAMMAR_TEXT_BYTES (16u << 20)

@@ -240,7 +240,8 @@ static bool sample(struct batch *b, struct batch_task *t, int32_t row,
 			"to: its patterns or alternatives must be simpler");
 		decode_end(t, BATCH_FAILED);
 	} else if (token.id < 0) {
-		err_set(&t->err, ERR_ENGINE,
+		/* Also of those that a bias left. */
+		err_set(&t->err, ERR_INVALID,
 			"no token of the model fits the "
 			"format that was asked for");
 		decode_end(t, BATCH_FAILED);
