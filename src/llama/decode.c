@@ -240,8 +240,7 @@ static bool sample(struct batch *b, struct batch_task *t, int32_t row,
 			"to: its patterns or alternatives must be simpler");
 		decode_end(t, BATCH_FAILED);
 	} else if (token.id < 0) {
-		/* Also of those that a bias left. */
-		err_set(&t->err, ERR_INVALID,
+		err_set(&t->err, ERR_ENGINE,
 			"no token of the model fits the "
 			"format that was asked for");
 		decode_end(t, BATCH_FAILED);
