@@ -235,9 +235,9 @@ def play(modeld, store, change, was):
     states = states or change.after(was)  # learned
     now = index(store)
     if states == [None]:
-        assert not is_done and now == was, (change, r.text)
+        assert not is_done and now == was, (change, r.text, now, was)
     elif is_done:
-        assert now == states[-1], (change, r.text)
+        assert now == states[-1], (change, r.text, now, was)
     else:
         assert now in [was, *states], (change, r.text)
     return now

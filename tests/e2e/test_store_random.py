@@ -99,6 +99,7 @@ class Sequence:
         assert listed(self.modeld) == self.state
         if isinstance(change, Prune):
             check_whole(self.modeld, self.store)
+            self.state = index(self.store)  # where a kill came before it, it was done now
             self.has_garbage = False
         have, must = on_disk(self.store), reachable(self.store)
         assert all(m <= h for m, h in zip(must, have))
