@@ -1,6 +1,7 @@
 #include "llama/common_shim.h"
 #include "base/limits.h"
 #include "llama/bounds.h"
+#include "llama/either.h"
 #include "llama/grammar.h"
 #include "llama/grammar_rules.h"
 #include "llama/sample.h"
@@ -31,6 +32,7 @@ struct common_shim_prompt {
 	std::set<llama_token> kept;
 	std::vector<common_grammar_trigger> triggers;
 	common_grammar_type grammar_type;
+	std::string calls; /* what may come in place of params.grammar */
 	size_t begun; /* bytes of the client's at the generation prompt's end */
 	bool has_tools;
 	bool is_rest;  /* content, once begun, goes on to the end */
@@ -281,6 +283,8 @@ static void render(const common_shim_templates &t, const common_shim_ask &ask,
 		      caps["supports_tool_calls"];
 	if (!p.has_tools && in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
 		throw std::invalid_argument("it knows no tool calls");
+	if (p.has_tools)
+		either_allow(t.templates.get(), in, p.params, p.calls);
 	if (in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
 		grammar_rules_call_at_once(p.params.grammar);
 	if (!in.parallel_tool_calls)
@@ -323,7 +327,8 @@ static int rewrite_grammar(common_shim_prompt &p, struct err *e)
 	if (p.params.grammar.empty())
 		return 0;
 	buf_init(&out, LIMIT_GRAMMAR_TEXT_BYTES);
-	int got = grammar_rewrite(view(p.params.grammar), &out, e);
+	int got =
+		grammar_rewrite(view(p.params.grammar), view(p.calls), &out, e);
 	if (got == 0)
 		p.params.grammar.assign(out.p, out.n);
 	buf_fini(&out);

@@ -137,12 +137,41 @@ void grammar_set_rule(struct grammar *g, uint32_t name, uint32_t choice)
 	g->rules[name] = choice + 1;
 }
 
-static int rewrite(struct grammar *g, struct str text, struct buf *out,
-		   struct err *e)
+uint32_t grammar_name(struct grammar *g, bool is_second, struct str name)
 {
-	uint32_t root = intern_put(&g->names, "root", 4);
-	if (grammar_read(g, text, e))
+	auto_free char *text =
+		xasprintf("%d%.*s", 1 + is_second, STR_ARG(name));
+	return intern_put(&g->names, text, strlen(text));
+}
+
+/* What is either rule; no rule of a text has its name. */
+static uint32_t either(struct grammar *g, uint32_t first, uint32_t second)
+{
+	auto_row all = { 0 };
+	uint32_t names[] = { first, second };
+	uint32_t own = intern_put(&g->names, "0", 1);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		grammar_row_add(&all, grammar_put_cell(g,
+						       grammar_put_symbol(
+							       g, GRAMMAR_RULE,
+							       names[i]),
+						       GRAMMAR_EMPTY));
+	grammar_set_rule(g, own, grammar_put_choice(g, &all));
+	return own;
+}
+
+static int rewrite(struct grammar *g, struct str text, struct str other,
+		   struct buf *out, struct err *e)
+{
+	uint32_t root = grammar_name(g, false, STR("root"));
+	if (grammar_read(g, text, false, e))
 		return -1;
+	if (other.n) {
+		uint32_t second = grammar_name(g, true, STR("root"));
+		if (grammar_read(g, other, true, e))
+			return -1;
+		root = either(g, root, second);
+	}
 	grammar_factor(g);
 	if (grammar_write(g, root, out))
 		return err_set(e, ERR_INVALID,
@@ -151,11 +180,12 @@ static int rewrite(struct grammar *g, struct str text, struct buf *out,
 	return 0;
 }
 
-int grammar_rewrite(struct str text, struct buf *out, struct err *e)
+int grammar_rewrite(struct str text, struct str other, struct buf *out,
+		    struct err *e)
 {
 	struct grammar g;
 	grammar_init(&g);
-	int got = rewrite(&g, text, out, e);
+	int got = rewrite(&g, text, other, out, e);
 	grammar_fini(&g);
 	return got;
 }

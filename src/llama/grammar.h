@@ -15,9 +15,11 @@ extern "C" {
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Appends to `out`, whose ceiling is the grammar's. -1, ERR_INVALID: llama.cpp
- * would refuse it, or it is too large. */
-must_use int grammar_rewrite(struct str text, struct buf *out, struct err *e);
+/* Appends to `out`, whose ceiling is the grammar's, what matches `text` or, if
+ * it is not empty, `other`. -1, ERR_INVALID: llama.cpp would refuse it, or it
+ * is too large. */
+must_use int grammar_rewrite(struct str text, struct str other, struct buf *out,
+			     struct err *e);
 #ifdef __cplusplus
 }
 #endif

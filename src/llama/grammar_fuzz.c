@@ -12,9 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct err e;
 	buf_init(&once, 16u << 20);
 	buf_init(&twice, 64u << 20);
-	if (grammar_rewrite((struct str){ (const char *)data, n }, &once, &e))
+	if (grammar_rewrite((struct str){ (const char *)data, n }, STR(""),
+			    &once, &e))
 		return 0;
-	if (grammar_rewrite(buf_str(&once), &twice, &e))
+	if (grammar_rewrite(buf_str(&once), STR(""), &twice, &e))
 		abort();
 	return 0;
 }

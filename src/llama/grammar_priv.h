@@ -74,7 +74,10 @@ void grammar_get_choice(const struct grammar *g, uint32_t choice,
 uint32_t grammar_rule(const struct grammar *g, uint32_t name);
 void grammar_set_rule(struct grammar *g, uint32_t name, uint32_t choice);
 
-must_use int grammar_read(struct grammar *g, struct str text, struct err *e);
+/* What a rule's name is found by: those of a second grammar are others. */
+uint32_t grammar_name(struct grammar *g, bool is_second, struct str name);
+must_use int grammar_read(struct grammar *g, struct str text, bool is_second,
+			  struct err *e);
 /* Makes alternatives that begin alike one. */
 void grammar_factor(struct grammar *g);
 /* What can be reached from "root". BUF_FULL: it is too large. */

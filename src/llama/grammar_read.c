@@ -11,6 +11,7 @@
 struct reader {
 	struct grammar *g;
 	const char *p, *end;
+	bool is_second;
 	size_t depth;
 	struct err *e;
 };
@@ -166,7 +167,8 @@ static uint32_t name(struct reader *r)
 	const char *start = r->p;
 	while (r->p < r->end && is_word(*r->p))
 		r->p++;
-	return intern_put(&r->g->names, start, (size_t)(r->p - start));
+	return grammar_name(r->g, r->is_second,
+			    (struct str){ start, (size_t)(r->p - start) });
 }
 
 static int group(struct reader *r, struct grammar_row *row)
@@ -326,9 +328,10 @@ static int rule(struct reader *r)
 	return 0;
 }
 
-int grammar_read(struct grammar *g, struct str text, struct err *e)
+int grammar_read(struct grammar *g, struct str text, bool is_second,
+		 struct err *e)
 {
-	struct reader r = { g, text.p, text.p + text.n, 0, e };
+	struct reader r = { g, text.p, text.p + text.n, is_second, 0, e };
 	skip_space(&r, true);
 	while (r.p < r.end)
 		if (rule(&r))

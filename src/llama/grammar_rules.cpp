@@ -32,6 +32,16 @@ void grammar_rules_call_once(std::string &grammar)
 		grammar.erase(end - 1, 1);
 }
 
+bool grammar_rules_unfence(std::string &grammar)
+{
+	static const char fenced[] = "\"```json\" space response-format space "
+				     "\"```\" | ";
+	size_t at = grammar.find(fenced);
+	if (at != std::string::npos)
+		grammar.erase(at, std::strlen(fenced));
+	return grammar.find("```json") == std::string::npos;
+}
+
 static void set_rule(std::string &grammar, const char *name, const char *rule)
 {
 	std::string head = std::string(name) + " ::= ";

@@ -8,5 +8,8 @@
 void grammar_rules_call_at_once(std::string &grammar);
 /* One call, and no more. */
 void grammar_rules_call_once(std::string &grammar);
+/* A format's JSON without the marks of a code block, which it may have around
+ * it. False: it has them still. */
+bool grammar_rules_unfence(std::string &grammar);
 /* Characters, numbers and dates that programs can hold. */
 void grammar_rules_set(std::string &grammar);

@@ -90,7 +90,7 @@ static char *rewritten(const char *grammar)
 	struct buf out;
 	struct err e;
 	buf_init(&out, LIMIT_GRAMMAR_TEXT_BYTES);
-	if (grammar_rewrite(str_of(grammar), &out, &e))
+	if (grammar_rewrite(str_of(grammar), STR(""), &out, &e))
 		fail_msg("%s: %s", grammar, e.msg);
 	return buf_take(&out);
 }
@@ -377,7 +377,7 @@ static void what_llama_cpp_would_print_is_refused_before(void **state)
 		auto_buf struct buf out;
 		buf_init(&out, 1 << 20);
 		e = (struct err){ 0 };
-		if (grammar_rewrite(str_of(rows[i][0]), &out, &e) == 0)
+		if (grammar_rewrite(str_of(rows[i][0]), STR(""), &out, &e) == 0)
 			fail_msg("%s became %s", rows[i][0], out.p);
 		assert_int_equal(e.code, ERR_INVALID);
 		if (!strstr(e.msg, rows[i][1]) || strstr(e.msg, "secret"))
@@ -395,17 +395,18 @@ static void its_depth_and_size_have_ends(void **state)
 	buf_init(&small, 20);
 	buf_init(&large, 64u << 20);
 	memset(stpcpy(deep, "root ::= "), '(', 3000);
-	assert_int_equal(grammar_rewrite(str_of(deep), &out, &e), -1);
+	assert_int_equal(grammar_rewrite(str_of(deep), STR(""), &out, &e), -1);
 	assert_non_null(strstr(e.msg, "too deeply"));
 	assert_int_equal(grammar_rewrite(STR("root ::= \"a\" | [b] | \"cccc\""),
-					 &small, &e),
+					 STR(""), &small, &e),
 			 -1);
 	assert_non_null(strstr(e.msg, "too large"));
 	put(&large, "root ::= \"");
 	for (unsigned i = 0; i < LIMIT_GRAMMAR_CELLS + 10; i++)
 		put(&large, i & 1 ? "a" : "b");
 	put(&large, "\"");
-	assert_int_equal(grammar_rewrite(buf_str(&large), &out, &e), -1);
+	assert_int_equal(grammar_rewrite(buf_str(&large), STR(""), &out, &e),
+			 -1);
 	assert_non_null(strstr(e.msg, "too large"));
 }
 
@@ -426,6 +427,26 @@ static void rules_may_hold_themselves(void **state)
 	assert_false(takes(after, STR("{k:1,2}")));
 }
 
+/* Each with its own rules, whatever their names. */
+static void two_may_be_one(void **state)
+{
+	struct buf out;
+	struct err e;
+	buf_init(&out, LIMIT_GRAMMAR_TEXT_BYTES);
+	assert_int_equal(
+		grammar_rewrite(STR("root ::= a \"x\"\na ::= \"k\" root?"),
+				STR("root ::= \"[\" a\na ::= \"]\" | root"),
+				&out, &e),
+		0);
+	auto_free char *both = buf_take(&out);
+	(void)state;
+	assert_true(takes(both, STR("kkxx")));
+	assert_true(takes(both, STR("[[]")));
+	assert_false(takes(both, STR("k[]x")));
+	assert_false(takes(both, STR("[kx")));
+	assert_false(takes(both, STR("kx[]")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,6 +457,7 @@ int main(void)
 		cmocka_unit_test(what_llama_cpp_would_print_is_refused_before),
 		cmocka_unit_test(its_depth_and_size_have_ends),
 		cmocka_unit_test(rules_may_hold_themselves),
+		cmocka_unit_test(two_may_be_one),
 	};
 	return cmocka_run_group_tests(tests, load, unload);
 }

@@ -108,6 +108,38 @@ def test_a_call_that_must_be_made_has_no_format(caller, choice):
                         response_format=bad), "response_format", "patternProperties")
 
 
+def without(m, text):
+    """A bias against beginning so."""
+    return {str(m.post("/tokenize", content=text).json()["tokens"][0]): -100}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tools_that_are_offered_beside_a_format(caller, stream):
+    """An answer is calls, or in the format, and nothing else."""
+    def ask(**more):
+        body = dict(messages=[PARIS], tools=[WEATHER], response_format=FLAG, max_tokens=100,
+                    parallel_tool_calls=False, temperature=0, **more)
+        if not stream:
+            choice = caller.chat(**body).json()["choices"][0]
+            return choice["finish_reason"], choice["message"]["content"], \
+                choice["message"].get("tool_calls")
+        choices = [c["choices"][0] for c in caller.stream("/v1/chat/completions", **body)]
+        calls = [c for ch in choices for c in ch["delta"].get("tool_calls", [])]
+        for more in calls[1:]:
+            calls[0]["function"]["arguments"] += more["function"]["arguments"]
+        return choices[-1]["finish_reason"], \
+            "".join(c["delta"].get("content") or "" for c in choices), calls[:1]
+    end, text, calls = ask(logit_bias=without(caller, "{"))
+    assert end == "tool_calls" and not text
+    call, = calls
+    assert call["function"]["name"] == "get_weather" and call["id"].startswith("call_")
+    assert set(json.loads(call["function"]["arguments"])) == {"city"}
+    for role in ({}, {"tool_choice": "none"}):
+        end, text, calls = ask(logit_bias=without(caller, "<tool_call>"), **role)
+        assert end == "stop" and not calls
+        assert isinstance(json.loads(text)["a"], bool)
+
+
 def test_a_format_ends_though_ends_are_to_be_ignored(caller):
     r = caller.chat(messages=[PARIS], response_format=FLAG, ignore_eos=True, max_tokens=60)
     choice = r.json()["choices"][0]
