@@ -327,10 +327,23 @@ static void who_pipelines_without_reading_has_to_wait(void **state)
 	assert_int_equal(p->requests, whole);
 }
 
+/* Beside what others hold. */
+static void six_hundred_are_too_many(struct place *p)
+{
+	static const char body[600] = "body";
+	struct wire other;
+	wire_open(&other, &p->loop, p->path);
+	wire_send(&other,
+		  "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 600\r\n\r\n");
+	wire_send_bytes(&other, body, sizeof body);
+	wire_wait_end(&other);
+	assert_memory_equal(other.got.p, "HTTP/1.1 503 ", 13);
+	wire_close(&other);
+}
+
 static void all_bodies_together_are_bounded(void **state)
 {
 	struct place *p = *state;
-	struct wire other;
 	set_limits(p, (struct http_limits){ .bodies_bytes = 1500 });
 	ask(p, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1000\r\n\r\n");
 	static const char body[1000] = "body";
@@ -339,13 +352,7 @@ static void all_bodies_together_are_bounded(void **state)
 		wire_turn(&p->w);
 	wire_turn(&p->w);
 	struct http_exchange *first = p->x;
-	wire_open(&other, &p->loop, p->path);
-	wire_send(&other,
-		  "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 600\r\n\r\n");
-	wire_send_bytes(&other, body, 600);
-	wire_wait_end(&other);
-	assert_memory_equal(other.got.p, "HTTP/1.1 503 ", 13);
-	wire_close(&other);
+	six_hundred_are_too_many(p);
 	p->x = first;
 	wire_send_bytes(&p->w, body, 1);
 	assert_true(wire_wait(&p->w, "body"));
@@ -380,14 +387,7 @@ static void a_body_that_was_taken_counts_until_its_answer(void **state)
 	wire_send_bytes(&p->w, body, 1000);
 	while (!t.body.n)
 		wire_turn(&p->w);
-	struct wire other;
-	wire_open(&other, &p->loop, p->path);
-	wire_send(&other,
-		  "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 600\r\n\r\n");
-	wire_send_bytes(&other, body, 600);
-	wire_wait_end(&other);
-	assert_memory_equal(other.got.p, "HTTP/1.1 503 ", 13);
-	wire_close(&other);
+	six_hundred_are_too_many(p);
 	exchange_reply(t.x, 200, NULL, STR("taken"));
 	assert_true(wire_wait(&p->w, "taken"));
 	assert_memory_equal(t.body.p, body, 1000);

@@ -285,11 +285,9 @@ static void render(const common_shim_templates &t, const common_shim_ask &ask,
 		throw std::invalid_argument("it knows no tool calls");
 	if (p.has_tools)
 		either_allow(t.templates.get(), in, p.params, p.calls);
-	if (in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED)
-		grammar_rules_call_at_once(p.params.grammar);
-	if (!in.parallel_tool_calls)
-		grammar_rules_call_once(p.params.grammar);
-	grammar_rules_set(p.params.grammar);
+	grammar_rules_set(p.params.grammar,
+			  in.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED,
+			  !in.parallel_tool_calls);
 	p.grammar_type = in.json_schema.empty()
 				 ? COMMON_GRAMMAR_TYPE_TOOL_CALLS
 				 : COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT;

@@ -36,10 +36,7 @@ void either_allow(const common_chat_templates *templates,
 		return;
 	in.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
 	calls = common_chat_templates_apply(templates, in).grammar;
-	grammar_rules_call_at_once(calls);
-	if (!in.parallel_tool_calls)
-		grammar_rules_call_once(calls);
-	grammar_rules_set(calls);
+	grammar_rules_set(calls, true, !in.parallel_tool_calls);
 	open.prompt = params.prompt;
 	open.grammar = format;
 	open.grammar_lazy = false;

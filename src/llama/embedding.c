@@ -214,11 +214,8 @@ static int check(struct embedding *m, struct err *e)
 static int read(void *ctx, struct err *e)
 {
 	struct embedding *m = ctx;
-	int failed = params_body(buf_str(&m->text), &m->body, e);
-	buf_fini(&m->text);
-	if (failed)
-		return -1;
-	if (params_parse(m->body, PARAMS_EMBEDDING, &m->params, e) ||
+	if (params_take_body(&m->text, &m->body, e) ||
+	    params_parse(m->body, PARAMS_EMBEDDING, &m->params, e) ||
 	    lora_read(m->serve->lora, m->params.lora, &m->owner.lora, e) ||
 	    check(m, e))
 		return -1;

@@ -447,9 +447,7 @@ static int make_choices(struct generate *g, struct err *e)
 static int read(void *ctx, struct err *e)
 {
 	struct generate *g = ctx;
-	int failed = params_body(buf_str(&g->text), &g->body, e);
-	buf_fini(&g->text);
-	if (failed)
+	if (params_take_body(&g->text, &g->body, e))
 		return -1;
 	params_fill(g->body, g->serve->defaults);
 	if (params_parse(g->body, g->kind->where, &g->params, e) ||

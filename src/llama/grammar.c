@@ -139,8 +139,9 @@ void grammar_set_rule(struct grammar *g, uint32_t name, uint32_t choice)
 
 uint32_t grammar_name(struct grammar *g, bool is_second, struct str name)
 {
-	auto_free char *text =
-		xasprintf("%d%.*s", 1 + is_second, STR_ARG(name));
+	if (!is_second)
+		return intern_put(&g->names, name.p, name.n);
+	auto_free char *text = xasprintf(" %.*s", STR_ARG(name));
 	return intern_put(&g->names, text, strlen(text));
 }
 
@@ -149,7 +150,7 @@ static uint32_t either(struct grammar *g, uint32_t first, uint32_t second)
 {
 	auto_row all = { 0 };
 	uint32_t names[] = { first, second };
-	uint32_t own = intern_put(&g->names, "0", 1);
+	uint32_t own = intern_put(&g->names, "", 0);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		grammar_row_add(&all, grammar_put_cell(g,
 						       grammar_put_symbol(

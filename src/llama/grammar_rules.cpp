@@ -6,7 +6,7 @@
 /* "required" shall mean a call now: common lets a model talk before it, and a
  * small one then talks to the end. Takes the free text before the calls out of
  * the grammar's root, `until-12? tool-calls`; a thinking part stays. */
-void grammar_rules_call_at_once(std::string &grammar)
+static void call_at_once(std::string &grammar)
 {
 	size_t root = grammar.find("root ::= ");
 	if (root == std::string::npos)
@@ -22,7 +22,7 @@ void grammar_rules_call_at_once(std::string &grammar)
 }
 
 /* Where one call is asked for; some formats' rule is repeated all the same. */
-void grammar_rules_call_once(std::string &grammar)
+static void call_once(std::string &grammar)
 {
 	size_t rule = grammar.find("\ntool-calls ::= ");
 	if (rule == std::string::npos)
@@ -56,7 +56,7 @@ static void set_rule(std::string &grammar, const char *name, const char *rule)
 
 /* llama.cpp's rules let through halves of characters, the 31st of February
  * and numbers that no program can hold. */
-void grammar_rules_set(std::string &grammar)
+static void set_values(std::string &grammar)
 {
 	set_rule(grammar, "char",
 		 "[^\"\\\\\\x7F\\x00-\\x1F] | [\\\\] ([\"\\\\bfnrt] | \"u\" "
@@ -73,4 +73,13 @@ void grammar_rules_set(std::string &grammar)
 		"(\"0\" [1-9] | [12] [0-9] | \"30\") | "
 		"\"02-\" (\"0\" [1-9] | \"1\" [0-9] | \"2\" [0-8])) | "
 		"[1-9] [0-9] (\"0\" [48] | [2468] [048] | [13579] [26]) \"-02-29\"");
+}
+
+void grammar_rules_set(std::string &grammar, bool at_once, bool once)
+{
+	if (at_once)
+		call_at_once(grammar);
+	if (once)
+		call_once(grammar);
+	set_values(grammar);
 }

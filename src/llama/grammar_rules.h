@@ -4,12 +4,9 @@
 #pragma once
 #include <string>
 
-/* No free text before the calls of tools. */
-void grammar_rules_call_at_once(std::string &grammar);
-/* One call, and no more. */
-void grammar_rules_call_once(std::string &grammar);
 /* A format's JSON without the marks of a code block, which it may have around
  * it. False: it has them still. */
 bool grammar_rules_unfence(std::string &grammar);
-/* Characters, numbers and dates that programs can hold. */
-void grammar_rules_set(std::string &grammar);
+/* Characters, numbers and dates that programs can hold; where calls must be
+ * made, no free text before them, and where one is asked for, no more. */
+void grammar_rules_set(std::string &grammar, bool at_once, bool once);

@@ -83,6 +83,13 @@ int params_body(struct str text, json_t **out, struct err *e)
 	return 0;
 }
 
+int params_take_body(struct buf *text, json_t **out, struct err *e)
+{
+	int outcome = params_body(buf_str(text), out, e);
+	buf_fini(text);
+	return outcome;
+}
+
 void params_fill(json_t *body, const json_t *defaults)
 {
 	const char *name;

@@ -4,6 +4,7 @@
  * from the JSON that was parsed; fields that no row names are ignored, but for
  * some whose promise would be broken then: they are refused. */
 #pragma once
+#include "base/buf.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -33,6 +34,8 @@ struct params {
  * computer's is read as a fraction, so that params_parse() can name the field
  * that holds it. */
 must_use int params_body(struct str text, json_t **out, struct err *e);
+/* The same of a body that is not needed any more: frees it. */
+must_use int params_take_body(struct buf *text, json_t **out, struct err *e);
 /* -1 names the field of wrong type or out of range. */
 must_use int params_parse(const json_t *body, enum params_where where,
 			  struct params *out, struct err *e);

@@ -315,11 +315,8 @@ static int read_pairs(struct ranking *r, struct err *e)
 static int read(void *ctx, struct err *e)
 {
 	struct ranking *r = ctx;
-	int failed = params_body(buf_str(&r->text), &r->body, e);
-	buf_fini(&r->text);
-	if (failed)
-		return -1;
-	if (params_parse(r->body, r->where, &r->params, e) ||
+	if (params_take_body(&r->text, &r->body, e) ||
+	    params_parse(r->body, r->where, &r->params, e) ||
 	    lora_read(r->serve->lora, r->params.lora, &r->owner.lora, e))
 		return -1;
 	return read_pairs(r, e);
