@@ -84,8 +84,7 @@ def spawn_module(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["qwen2vl", "gemma3"])
 def small(request, tmp_path_factory, spawn_module):
-    """Models whose positions and attention are special for pictures; in 32-bit floats, so that
-    the sizes of batches move nothing that can be seen."""
+    """Models whose positions and attention are special for pictures, with weights of 32 bits."""
     model, sight = make_seeing(request.param, tmp_path_factory.mktemp("small"))
     return spawn_module(model, "--mmproj", sight, "--ctx-size", 2048)
 
@@ -378,7 +377,10 @@ def test_a_webp_file_is_the_picture_that_was_put_in_it(word_eyes, small):
     as_webp = ask(small, user(image(webp(first, "-lossless")), text("What is it?")),
                   cache_prompt=False)
     assert counted(as_webp) == counted(as_png)
-    assert logprobs(as_webp) == pytest.approx(logprobs(as_png), abs=1e-4)
+    # Tokens after the first are attended one by one, of which ggml sums heads of 16 numbers in
+    # 16 bits, in the order of their cells.
+    assert logprobs(as_webp)[0] == pytest.approx(logprobs(as_png)[0], abs=1e-4)
+    assert logprobs(as_webp) == pytest.approx(logprobs(as_png), abs=CLOSE)
     for how in (("-q", "90"), ("-q", "1", "-m", "6"), ("-alpha_q", "10")):
         assert content(ask(word_eyes, user(image(webp(first, *how)), text("?")))) is not None
 
