@@ -97,8 +97,8 @@ enum batch_end {
 
 struct batch_fns {
 	void (*on_token)(void *ctx, const struct batch_token *t);
-	/* Pooled, not scaled; borrowed. */
-	void (*on_vector)(void *ctx, const float *v, size_t n);
+	/* Pooled, not scaled; borrowed, to be changed at will. */
+	void (*on_vector)(void *ctx, float *v, size_t n);
 	/* The last callback; *e is set with BATCH_FAILED. */
 	void (*on_end)(void *ctx, enum batch_end why, const struct err *e);
 };

@@ -27,7 +27,7 @@ static void open_vectors(struct tiny *t)
 	assert_true(batch_facts(t->b)->is_embedding);
 }
 
-static void on_vector(void *ctx, const float *v, size_t n)
+static void on_vector(void *ctx, float *v, size_t n)
 {
 	struct told *told = ctx;
 	assert_int_equal(n, TINY_WIDTH);

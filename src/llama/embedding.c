@@ -15,7 +15,7 @@ struct input {
 	struct embedding *request;
 	struct tokens tokens;
 	struct batch_task *task; /* NULL once it has ended */
-	float *vector;		 /* owned */
+	struct writer vector;	 /* owned; JSON */
 };
 
 struct embedding {
@@ -40,7 +40,7 @@ static void embedding_free(struct embedding *m)
 		if (m->inputs[i].task)
 			batch_cancel(m->inputs[i].task);
 		tokens_fini(&m->inputs[i].tokens);
-		free(m->inputs[i].vector);
+		writer_fini(&m->inputs[i].vector);
 	}
 	free(m->inputs);
 	buf_fini(&m->text);
@@ -58,18 +58,6 @@ static void fail(struct embedding *m, const struct err *e)
 
 /* ---- the answer ---- */
 
-static void put_vector(struct writer *w, const struct embedding *m,
-		       struct input *in)
-{
-	size_t n = m->length;
-	/* A shorter vector is its beginning, made length 1 again. */
-	floats_normalise(in->vector, n);
-	bool as_text = str_eq(m->params.encoding_format, "base64");
-	int full = as_text ? floats_put_base64(&w->buf, in->vector, n)
-			   : floats_put_json(&w->buf, in->vector, n);
-	w->is_full |= full != 0;
-}
-
 static void reply(struct embedding *m)
 {
 	auto_writer struct writer w = WRITER(LIMIT_VECTORS_BYTES);
@@ -79,7 +67,8 @@ static void reply(struct embedding *m)
 			   "%s{\"object\":\"embedding\",\"index\":%zu,"
 			   "\"embedding\":",
 			   i ? "," : "", i);
-		put_vector(&w, m, &m->inputs[i]);
+		writer_raw(&w, writer_str(&m->inputs[i].vector));
+		w.is_full |= m->inputs[i].vector.is_full;
 		writer_raw(&w, STR("}"));
 	}
 	writer_raw(&w, STR("],\"model\":"));
@@ -95,11 +84,19 @@ static void reply(struct embedding *m)
 	embedding_free(m);
 }
 
-static void on_vector(void *ctx, const float *v, size_t n)
+/* Written as each comes: all of them at the end would hold the loop up. */
+static void on_vector(void *ctx, float *v, size_t n)
 {
 	struct input *in = ctx;
-	in->vector = xcalloc(n, sizeof *v);
-	memcpy(in->vector, v, n * sizeof *v);
+	struct embedding *m = in->request;
+	bool as_text = str_eq(m->params.encoding_format, "base64");
+	struct writer *w = &in->vector;
+	(void)n;
+	/* A shorter vector is its beginning, made length 1 again. */
+	floats_normalise(v, m->length);
+	*w = WRITER(LIMIT_VECTORS_BYTES);
+	w->is_full = as_text ? floats_put_base64(&w->buf, v, m->length)
+			     : floats_put_json(&w->buf, v, m->length);
 }
 
 static void on_end(void *ctx, enum batch_end why, const struct err *e)

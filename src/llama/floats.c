@@ -1,7 +1,8 @@
 #include "llama/floats.h"
 
+#include "llama/float_text.h"
+
 #include <math.h>
-#include <stdio.h>
 
 void floats_normalise(float *v, size_t n)
 {
@@ -20,12 +21,11 @@ int floats_put_json(struct buf *out, const float *v, size_t n)
 	int full = buf_puts(out, "[");
 	for (size_t i = 0; i < n && !full; i++) {
 		/* JSON has no word for NaN; a model that makes one is broken,
-		 * and null tells so. Nine digits carry every float. */
-		if (isfinite(v[i]))
-			full = buf_printf(out, i ? ",%.9g" : "%.9g",
-					  (double)v[i]);
-		else
-			full = buf_puts(out, i ? ",null" : "null");
+		 * and null tells so. */
+		char text[1 + FLOAT_TEXT] = ",null";
+		size_t bytes = isfinite(v[i]) ? 1 + float_text(v[i], text + 1)
+					      : strlen(text);
+		full = buf_put(out, text + !i, bytes - !i);
 	}
 	return full ? full : buf_puts(out, "]");
 }

@@ -5,7 +5,8 @@
 
 /* Scales v to Euclidean length 1; a vector of zeros stays as it is. */
 void floats_normalise(float *v, size_t n);
-/* "[0.1,-0.2]"; each number reads back as the same float. */
+/* "[0.1,-0.2]"; each number is the shortest that reads back as the same float.
+ */
 must_use int floats_put_json(struct buf *out, const float *v, size_t n);
 /* A JSON string: RFC 4648, section 4, with padding. */
 must_use int floats_put_base64(struct buf *out, const float *v, size_t n);

@@ -25,28 +25,38 @@ static void zeros_stay_zeros(void **state)
 
 static void json_numbers_read_back_exactly(void **state)
 {
-	float v[] = { 0.1f, -1.17549435e-38f, 3.40282347e38f, 0 };
+	float v[] = { 0.1f,
+		      -1.17549435e-38f,
+		      3.40282347e38f,
+		      0,
+		      -1.4e-45f,
+		      -0.015625f,
+		      16777216,
+		      1e-5f,
+		      -1.00000012e-7f,
+		      123456.789f };
+	const size_t n = ARRAY_LEN(v);
 	struct buf b;
 	(void)state;
 	buf_init(&b, 1000);
-	assert_int_equal(floats_put_json(&b, v, 4), 0);
+	assert_int_equal(floats_put_json(&b, v, n), 0);
 	char *p = b.p;
 	assert_true(*p++ == '[');
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < n; i++) {
 		assert_true(strtof(p, &p) == v[i]);
-		assert_true(*p++ == (i == 3 ? ']' : ','));
+		assert_true(*p++ == (i == n - 1 ? ']' : ','));
 	}
 	buf_fini(&b);
 }
 
 static void a_number_that_is_none_becomes_null(void **state)
 {
-	float v[] = { 1, NAN, INFINITY };
+	float v[] = { 1, NAN, INFINITY, -INFINITY, 0.1f };
 	struct buf b;
 	(void)state;
 	buf_init(&b, 1000);
-	assert_int_equal(floats_put_json(&b, v, 3), 0);
-	assert_string_equal(b.p, "[1,null,null]");
+	assert_int_equal(floats_put_json(&b, v, 5), 0);
+	assert_string_equal(b.p, "[1,null,null,null,0.1]");
 	buf_fini(&b);
 }
 

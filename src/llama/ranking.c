@@ -125,7 +125,7 @@ static void reply(struct ranking *r)
 	ranking_free(r);
 }
 
-static void on_vector(void *ctx, const float *v, size_t n)
+static void on_vector(void *ctx, float *v, size_t n)
 {
 	struct pair *pair = ctx;
 	/* Of several classes the first is the answer "relevant". */
