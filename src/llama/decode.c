@@ -144,7 +144,7 @@ static void put_prompts(struct batch *b, size_t n_answers)
 {
 	struct batch_task *prompts[LIMIT_SLOTS];
 	size_t lacks[LIMIT_SLOTS] = { 0 }, gets[LIMIT_SLOTS], n = 0;
-	/* Each has a slot, so one row at least is left for who has none. */
+	/* Each has a slot, so there is a row at least for each. */
 	size_t rows = (size_t)b->max_rows - n_answers;
 	list_each (it, &b->active) {
 		struct batch_task *t = batch_task_of(it);
@@ -155,9 +155,10 @@ static void put_prompts(struct batch *b, size_t n_answers)
 		lacks[n++] = MIN(missing(t), text);
 	}
 	fair_share(lacks, n, decode_prompt_room(b, n_answers), gets);
-	for (size_t i = 0; i < n && rows; i++) {
+	for (size_t i = 0; i < n; i++) {
 		bool tells = prompts[i]->ask.tells_prompt;
-		put(b, prompts[i], tells ? MIN(gets[i], rows) : gets[i]);
+		size_t most = rows - (n - 1 - i);
+		put(b, prompts[i], tells ? MIN(gets[i], most) : gets[i]);
 		rows -= tells ? prompts[i]->slot->n_new : 1;
 	}
 }

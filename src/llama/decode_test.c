@@ -174,6 +174,51 @@ static void a_short_prompt_is_done_while_a_long_one_goes_on(void **state)
 	tiny_close(&t);
 }
 
+static void on_told(void *ctx, const struct batch_token *token)
+{
+	struct tiny_told *told = ctx;
+	assert_true(token->is_prompt);
+	told->n++;
+}
+
+/* A prompt whose own probabilities are wanted, of which there are few in one
+ * batch. */
+static void ask_told(struct tiny *t, uint32_t text, size_t n,
+		     struct tiny_told *told)
+{
+	static const struct batch_fns fns = { .on_token = on_told,
+					      .on_end = tiny_on_end };
+	struct sample_spec spec = { .top_p = 1, .repeat = 1, .budget = -1 };
+	struct batch_ask ask = { .n_top = 0,
+				 .tells_prompt = true,
+				 .is_fresh = true };
+	struct err e;
+	tiny_text(&ask.tokens, text, n);
+	assert_int_equal(sample_new(t->b->weights, &spec, &ask.sample, &e), 0);
+	*told = (struct tiny_told){ 0 };
+	told->task = batch_start(t->b, &ask, &fns, told);
+}
+
+static void a_prompt_that_is_told_leaves_others_their_part(void **state)
+{
+	struct tiny t;
+	struct tiny_told far[2], near;
+	(void)state;
+	tiny_open(&t, 4096, 3, 64);
+	for (uint32_t i = 0; i < 2; i++)
+		ask_told(&t, i, 1000, &far[i]);
+	tiny_step(&t);
+	ask_text(&t, "b", 2, 100, 1, &near);
+	/* As the shortest it has more than half of each batch. */
+	for (int i = 0; i < 4; i++)
+		tiny_step(&t);
+	assert_true(near.is_over && !far[0].is_over && !far[1].is_over);
+	tiny_settle(&t);
+	assert_true(far[0].is_over && far[0].n == 1000);
+	assert_true(far[1].is_over && far[1].n == 1000);
+	tiny_close(&t);
+}
+
 /* ---- the context is full ---- */
 
 static void a_full_context_ends_with_length_and_shifts_nothing(void **state)
@@ -233,6 +278,8 @@ int main(void)
 			a_caller_with_no_place_comes_before_one_with_some),
 		cmocka_unit_test(
 			a_short_prompt_is_done_while_a_long_one_goes_on),
+		cmocka_unit_test(
+			a_prompt_that_is_told_leaves_others_their_part),
 		cmocka_unit_test(
 			a_full_context_ends_with_length_and_shifts_nothing),
 		cmocka_unit_test(who_must_leave_for_lack_of_room_says_the_same),
