@@ -145,6 +145,10 @@ must_use int batch_new_still(struct uv_loop_s *loop,
 			     struct err *e);
 bool batch_step(struct batch *b);
 
+/* Is the task's next token a picture that is not encoded yet? Then it is being
+ * encoded from now on. */
+bool sight_waits(const struct batch_task *t);
+
 /* ---- one step of work; false: there was nothing to do ---- */
 bool sight_step(struct batch *b); /* pictures: encodes, computes a piece */
 bool embed_step(struct batch *b);

@@ -26,7 +26,8 @@ void lora_turn_choose(struct batch *b)
 		return;
 	list_each (it, &b->active) {
 		const struct batch_task *t = batch_task_of(it);
-		if (atomic_load(&t->paused))
+		/* Whoever could do nothing with it would stop the others. */
+		if (atomic_load(&t->paused) || sight_waits(t))
 			continue;
 		has_more |= lora_turn_has(b, t);
 		if (!first || t->slot->turn < first->slot->turn)

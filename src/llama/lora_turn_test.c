@@ -3,6 +3,7 @@
 #include "llama/lora_turn.h"
 
 #include "llama/batch_priv.h"
+#include "llama/projector_priv.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -90,6 +91,37 @@ static void a_turn_lasts_some_steps_unless_nobody_is_left_in_it(void **state)
 	assert_true(next(t) == 1);
 }
 
+static void free_chunk(void *chunk)
+{
+	(void)chunk;
+}
+
+/* Encoding takes seconds, and nothing can be computed of it meanwhile. */
+static void who_waits_for_a_picture_has_no_turn(void **state)
+{
+	static const struct projector_fns fns = { .free_chunk = free_chunk };
+	struct bench *t = *state;
+	struct projector p = { .fns = &fns };
+	struct batch_task *a = enter(t, 1);
+	struct image *i = image_new(&p, NULL);
+	list_init(&p.queue);
+	pthread_mutex_init(&p.mutex, NULL);
+	pthread_cond_init(&p.cond, NULL);
+	i->n_tokens = 16;
+	runs_push(&a->ask.runs, 0, image_hold(i));
+	enter(t, 2);
+	/* Without a turn it is in the encoder's queue all the same. */
+	assert_true(next(t) == 2 && next(t) == 2);
+	assert_ptr_equal(list_pop_front(&p.queue), &i->link);
+	atomic_store(&i->phase, IMAGE_DONE);
+	assert_true(next(t) == 1 && next(t) == 2);
+	runs_fini(&a->ask.runs);
+	image_free(i); /* the queue's */
+	image_free(i);
+	pthread_cond_destroy(&p.cond);
+	pthread_mutex_destroy(&p.mutex);
+}
+
 static void who_comes_new_waits_behind_those_that_wait(void **state)
 {
 	struct bench *t = *state;
@@ -121,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(tasks_with_the_same_adapters_have_turns_together),
 		TEST(a_turn_lasts_some_steps_unless_nobody_is_left_in_it),
+		TEST(who_waits_for_a_picture_has_no_turn),
 		TEST(who_comes_new_waits_behind_those_that_wait),
 		TEST(a_model_without_adapters_has_no_turns),
 	};

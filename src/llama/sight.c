@@ -23,6 +23,13 @@ struct piece {
 	size_t first, n;	 /* of its tokens */
 };
 
+bool sight_waits(const struct batch_task *t)
+{
+	const struct run *r = runs_find(&t->ask.runs, t->slot->cells.n);
+	const float *made;
+	return r && image_embeddings(r->image, &made) == IMAGE_WAIT;
+}
+
 /* Also has the others encoded, since that takes longest. */
 static bool find(struct batch *b, struct piece *out)
 {
