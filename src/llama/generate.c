@@ -428,9 +428,16 @@ static int make_choices(struct generate *g, struct err *e)
 {
 	const char *field = g->chat ? "messages" : "prompt";
 	size_t n = g->n_prompts * (size_t)g->params.n;
-	for (size_t i = 0; i < g->n_prompts; i++)
-		if (serve_fits(g->serve, g->prompts[i].tokens.n, field, e))
+	for (size_t i = 0; i < g->n_prompts; i++) {
+		size_t n_tokens = g->prompts[i].tokens.n;
+		if (!n_tokens)
+			return err_field(e, field,
+					 "the prompt is empty: there must be "
+					 "text in '%s'",
+					 field);
+		if (serve_fits(g->serve, n_tokens, field, e))
 			return -1;
+	}
 	if (n > LIMIT_CHOICES)
 		return err_field(e, "n",
 				 "%zu prompts with %zu answers each are more "
@@ -538,9 +545,13 @@ static void on_gone(void *ctx)
 		serve_on_change(g->serve);
 }
 
+/* What is drained may be the answer before this one, while a job has this
+ * request. */
 static void on_drain(void *ctx)
 {
-	pause_all(ctx, false);
+	struct generate *g = ctx;
+	if (g->is_full)
+		pause_all(g, false);
 }
 
 void generate_start(struct serve *s, struct http_exchange *x,
