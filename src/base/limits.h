@@ -180,6 +180,7 @@
 #define LIMIT_STOP_STRINGS 32
 #define LIMIT_STOP_BYTES 1024
 #define LIMIT_TOOLS 1024
+#define LIMIT_TOOL_NAME_BYTES 256 /* OpenAI takes 64 */
 /* What the JSON schemas of a request may have in all: members of objects (as
  * with OpenAI), and alternatives (values of an enum, schemas of an anyOf;
  * OpenAI takes 1,000). And one object's members that need not be there: what
@@ -188,6 +189,8 @@
 #define LIMIT_SCHEMA_MEMBERS 5000
 #define LIMIT_SCHEMA_CHOICES 5000
 #define LIMIT_SCHEMA_OPTIONAL 400
+/* A member's name: llama.cpp calls itself for each of its characters. */
+#define LIMIT_SCHEMA_NAME_BYTES 256
 /* A count in a schema; llama.cpp's own ceiling for repetitions. */
 #define LIMIT_SCHEMA_COUNT 2000
 /* What the search for one token that fits a grammar may take, and all searches

@@ -5,6 +5,7 @@
 #include "llama/images.h"
 #include "llama/schema.h"
 #include "llama/settings.h"
+#include "llama/tool_names.h"
 
 #include <stdio.h>
 
@@ -149,23 +150,21 @@ static int check_messages(const struct serve *s, const json_t *messages,
 	return 0;
 }
 
-/* Names stand in grammars and templates as they are. */
-static bool is_tool_name(struct str name)
+/* What a function takes is an object; a reference may name one. */
+static bool may_be_object(const json_t *parameters)
 {
-	for (size_t i = 0; i < name.n; i++) {
-		unsigned char c = (unsigned char)name.p[i];
-		if (c <= ' ' || c == 0x7f || strchr("\"'\\<>{}", c))
-			return false;
-	}
-	return name.n > 0;
+	const char *type =
+		json_string_value(json_object_get(parameters, "type"));
+	return !type || strcmp(type, "object") == 0;
 }
 
-static int check_tool(json_t *tool, struct schema_weight *weight, struct err *e)
+static int check_tool(json_t *tool, json_t *names,
+		      struct schema_weight *weight, struct err *e)
 {
 	const char *type = json_string_value(json_object_get(tool, "type"));
 	json_t *f = json_object_get(tool, "function");
 	json_t *p = json_object_get(f, "parameters");
-	bool strict = json_is_true(json_object_get(f, "strict"));
+	bool strict = false;
 	const json_t *about = json_object_get(f, "description");
 	if (!type || strcmp(type, "function") != 0 ||
 	    !json_is_string(json_object_get(f, "name")) ||
@@ -175,10 +174,14 @@ static int check_tool(json_t *tool, struct schema_weight *weight, struct err *e)
 				 "it must have 'type': \"function\" and a "
 				 "'function' with a 'name' and perhaps "
 				 "'description' and 'parameters'");
-	if (!is_tool_name(json_str(json_object_get(f, "name"))))
+	if (tool_names_check(names, json_str(json_object_get(f, "name")), e))
+		return -1;
+	if (!may_be_object(p))
 		return err_field(e, "tools",
-				 "its name must have letters, without spaces, "
-				 "quotes and brackets");
+				 "its 'parameters' must be a schema of an "
+				 "object");
+	if (json_get_bool(f, "strict", &strict, e))
+		return err_at(e, "tools");
 	/* null is as good as not there, but not for llama.cpp. */
 	if (json_is_null(about))
 		json_object_del(f, "description");
@@ -196,6 +199,7 @@ static int check_tool(json_t *tool, struct schema_weight *weight, struct err *e)
 static int check_tools(const json_t *tools, struct err *e)
 {
 	struct schema_weight weight = { 0 };
+	auto_json *names = json_object();
 	size_t i;
 	json_t *tool;
 	if (json_array_size(tools) > LIMIT_TOOLS)
@@ -203,7 +207,7 @@ static int check_tools(const json_t *tools, struct err *e)
 				 LIMIT_TOOLS, json_array_size(tools));
 	json_array_foreach(tools, i, tool)
 	{
-		if (check_tool(tool, &weight, e))
+		if (check_tool(tool, names, &weight, e))
 			return err_wrap(e, "tools[%zu]", i);
 	}
 	return 0;

@@ -69,6 +69,7 @@ static void weigh(const json_t *s, struct schema_weight *w)
 	json_object_foreach((json_t *)s, key, inner)
 	{
 		add_weight(w, s, key, inner);
+		w->name = MAX(w->name, strlen(key));
 		weigh(inner, w);
 	}
 	json_array_foreach(s, i, inner)
@@ -97,6 +98,11 @@ int schema_weigh(const json_t *schema, const char *field,
 				 "that are not in 'required', and may have %d: "
 				 "require some, which may then be null",
 				 w->optional, LIMIT_SCHEMA_OPTIONAL);
+	if (w->name > LIMIT_SCHEMA_NAME_BYTES)
+		return err_field(e, field,
+				 "a name in the schemas has %zu bytes, and may "
+				 "have %d",
+				 w->name, LIMIT_SCHEMA_NAME_BYTES);
 	return 0;
 }
 

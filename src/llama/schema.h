@@ -10,6 +10,7 @@
 struct schema_weight {
 	size_t members, choices;
 	size_t optional; /* of the object that has most of them */
+	size_t name;	 /* bytes of the longest one */
 };
 
 /* Adds what the schema has, strict or not. -1: the ceilings are passed. */

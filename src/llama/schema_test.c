@@ -235,6 +235,23 @@ static void members_that_may_be_left_out_are_few(void **state)
 				      "'required'"));
 }
 
+static void names_are_short(void **state)
+{
+	char name[LIMIT_SCHEMA_NAME_BYTES + 2] = { 0 };
+	struct schema_weight w = { 0 };
+	struct err e;
+	(void)state;
+	for (size_t i = 0; i <= LIMIT_SCHEMA_NAME_BYTES; i++) {
+		assert_int_equal(w.name, i);
+		name[i] = '_';
+		auto_json *s = json_pack("[{s:{}}]", name);
+		int got = schema_weigh(s, "tools", &w, &e);
+		assert_int_equal(got, i == LIMIT_SCHEMA_NAME_BYTES ? -1 : 0);
+	}
+	assert_non_null(strstr(e.msg, "257 bytes"));
+	assert_string_equal(e.param, "tools");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +259,7 @@ int main(void)
 		cmocka_unit_test(what_it_leaves_out_is_refused_by_name),
 		cmocka_unit_test(what_is_too_much_to_try_is_refused),
 		cmocka_unit_test(members_that_may_be_left_out_are_few),
+		cmocka_unit_test(names_are_short),
 		cmocka_unit_test(what_the_engine_takes_wrongly_is_changed),
 		cmocka_unit_test(what_no_value_fits_is_refused),
 	};

@@ -130,6 +130,9 @@ TOO_MUCH = [
     ({"enum": []}, "enum"),
     ({"type": SECRET}, "unrecognized type"),
     ({"anyOf": [{"$ref": "#/$defs/x"}], "properties": 7, "type": "object"}, ""),
+    (record({"_" * 300000: {"type": "null"}}), "300000 bytes"),
+    ({"$ref": "#/$defs/" + "_" * 300000, "$defs": {"_" * 300000: {}}}, "300000 bytes"),
+    (record({"k" * 50000: {"type": "null"}}) | {"additionalProperties": True}, "50000 bytes"),
     ({"enum": [SECRET * 40000 + str(i) for i in range(8)]}, "too large"),
 ]
 
@@ -155,3 +158,17 @@ def test_nothing_of_a_schema_is_logged(llama, schema):
     r = llama.chat(max_tokens=20, **form(schema, strict=False))
     assert r.status_code in (200, 400), r.text
     assert SECRET not in llama.log() and "::=" not in llama.log()
+
+
+@pytest.mark.parametrize("names, word", [
+    (["a_b", "a-b"], "rename one"), (["名前", "値段"], "rename one"), (["f" * 257], "257 bytes"),
+    (["_" * 300000], "300000 bytes"), (["a b"], "without spaces")])
+def test_a_function_that_could_not_be_called_is_refused(caller, names, word):
+    tools = [{"type": "function", "function": {"name": n}} for n in names]
+    assert word in refused(caller.chat(tools=tools), "tools")
+
+
+@pytest.mark.parametrize("kind", ["string", "array"])
+def test_a_function_takes_an_object(caller, kind):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": kind}}}]
+    assert "object" in refused(caller.chat(tools=tools), "tools")
