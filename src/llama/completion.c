@@ -14,22 +14,11 @@ static bool is_token(const struct generate *g, const json_t *j)
 static int read_text(struct generate *g, struct generate_prompt *p,
 		     struct str text, struct err *e)
 {
-	const struct llama_vocab *v = weights_vocab(g->serve->weights);
 	if (g->params.echo)
 		p->echo = text;
-	if (serve_tokenize(g->serve, text,
-			   TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL, "prompt",
-			   &p->tokens, e))
-		return -1;
-	/* Nothing to go on from: from the mark that texts begin after. */
-	int32_t start = llama_vocab_bos(v);
-	if (!p->tokens.n && start == LLAMA_TOKEN_NULL)
-		start = llama_vocab_eos(v);
-	if (!p->tokens.n && start == LLAMA_TOKEN_NULL)
-		return err_field(e, "prompt", "'prompt' must not be empty");
-	if (!p->tokens.n)
-		tokens_push(&p->tokens, start);
-	return 0;
+	return serve_tokenize(g->serve, text,
+			      TOKENS_ADD_SPECIAL | TOKENS_PARSE_SPECIAL,
+			      "prompt", &p->tokens, e);
 }
 
 static int read_tokens(struct generate *g, struct generate_prompt *p,
@@ -83,6 +72,17 @@ static int add_suffix(struct generate *g, struct generate_prompt *p,
 		return -1;
 	tokens_push(&p->tokens, llama_vocab_fim_mid(v));
 	return 0;
+}
+
+/* Nothing to go on from: from the mark that texts begin after. */
+static void begin(const struct generate *g, struct generate_prompt *p)
+{
+	const struct llama_vocab *v = weights_vocab(g->serve->weights);
+	int32_t start = llama_vocab_bos(v);
+	if (start == LLAMA_TOKEN_NULL)
+		start = llama_vocab_eos(v);
+	if (!p->tokens.n && start != LLAMA_TOKEN_NULL)
+		tokens_push(&p->tokens, start);
 }
 
 static int check_suffix(const struct generate *g, struct err *e)
@@ -141,13 +141,16 @@ static int completion_read(struct generate *g, struct err *e)
 				 "'prompt' may hold 1 to %d prompts, not %zu",
 				 LIMIT_CHOICES, n);
 	generate_prompts(g, n);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		struct generate_prompt *p = &g->prompts[i];
 		if (prepare_check(&g->job, e) ||
-		    read_prompt(g, &g->prompts[i],
+		    read_prompt(g, p,
 				is_one ? prompt : json_array_get(prompt, i),
 				e) ||
-		    (g->params.suffix.n && add_suffix(g, &g->prompts[i], e)))
+		    (g->params.suffix.n && add_suffix(g, p, e)))
 			return -1;
+		begin(g, p);
+	}
 	return 0;
 }
 

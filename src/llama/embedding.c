@@ -156,6 +156,8 @@ static int read_input(struct embedding *m, size_t i, const json_t *j,
 	size_t most = (size_t)batch_facts(m->serve->batch)->context;
 	if (failed)
 		return err_wrap(e, "input[%zu]", i);
+	if (!in->tokens.n)
+		return err_field(e, "input", "input[%zu] is empty", i);
 	m->n_tokens += in->tokens.n;
 	if (in->tokens.n > most) {
 		err_set(e, ERR_CONTEXT,
