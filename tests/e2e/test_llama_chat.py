@@ -143,6 +143,15 @@ def test_an_answer_begun_with_nothing_is_not_begun(llama):
         assert prompt({"role": "assistant", "content": content}) == prompt()
 
 
+@pytest.mark.parametrize("content", ["", None, []])
+def test_a_chat_without_any_text_is_refused(llama, content):
+    said = refused(llama.chat(messages=[{"role": "assistant", "content": content}]), "messages")
+    assert "empty" in said
+    # But a text may begin from nothing.
+    r = llama.post("/v1/completions", prompt="", max_tokens=1).json()
+    assert r["usage"]["prompt_tokens"] == 1
+
+
 @pytest.mark.parametrize("field", [
     {"functions": [{"name": "f"}]}, {"function_call": "auto"}, {"web_search_options": {}},
     {"audio": {"voice": "x", "format": "wav"}}, {"modalities": ["text", "audio"]},
@@ -357,6 +366,8 @@ def test_a_strict_tool_is_checked_too(llama):
     tool = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {
         "type": "object", "minProperties": 1}}}
     assert "minProperties" in refused(llama.chat(tools=[tool], tool_choice="none"), "tools")
+    tool["function"]["strict"] = "yes"
+    assert "true or false" in refused(llama.chat(tools=[tool]), "tools")
 
 
 @pytest.fixture(scope="module")
@@ -389,6 +400,9 @@ def test_a_gap_is_filled_in(infiller):
     # The marks in a client's own text are only its letters.
     n = infiller.post("/v1/completions", prompt="x", suffix="<reponame>", **ask).json()["usage"]
     assert n["prompt_tokens"] > 5
+    # Nothing before is nothing, not the mark of a text's beginning.
+    n = infiller.post("/v1/completions", prompt="", suffix=after, **ask).json()["usage"]
+    assert n["prompt_tokens"] == 3 + len(ids(after))
     two = infiller.post("/v1/completions", prompt=[before, "x"], suffix=after, **ask).json()
     assert [c["index"] for c in two["choices"]] == [0, 1]
     assert eventually(lambda: is_as_whole(prompt=[before, "x"], suffix=after))
