@@ -1,4 +1,5 @@
 #include "llama/grammar_rules.h"
+#include "llama/grammar_keys.h"
 
 #include <algorithm>
 #include <cstring>
@@ -82,4 +83,5 @@ void grammar_rules_set(std::string &grammar, bool at_once, bool once)
 	if (once)
 		call_once(grammar);
 	set_values(grammar);
+	grammar_keys_set(grammar);
 }

@@ -257,10 +257,10 @@ static bool takes_answer(const char *grammar, const char *text)
 	return takes(grammar, str_of(all));
 }
 
-/* The grammar of {"enum": values}, borrowed from *p, the caller's. */
-static const char *grammar_of(json_t *values, struct common_shim_prompt **p)
+/* The grammar of a schema, borrowed from *p, the caller's. */
+static const char *grammar_of(const json_t *schema,
+			      struct common_shim_prompt **p)
 {
-	auto_json *schema = json_pack("{s:O}", "enum", values);
 	auto_free char *text = json_text(schema);
 	struct common_shim_ask ask = {
 		.messages = "[{\"role\":\"user\",\"content\":\"Hello\"}]",
@@ -304,7 +304,8 @@ static void spoil(char *text, size_t n)
 static void check_enum(json_t *values)
 {
 	auto_(common_shim_prompt) p = NULL;
-	const char *grammar = grammar_of(values, &p);
+	auto_json *schema = json_pack("{s:O}", "enum", values);
+	const char *grammar = grammar_of(schema, &p);
 	size_t i;
 	json_t *value;
 	json_array_foreach(values, i, value)
@@ -344,7 +345,8 @@ static void a_thousand_values_are_cheap_to_follow(void **state)
 		snprintf(name, sizeof name, "country_code_%04d", i);
 		json_array_append_new(values, json_string(name));
 	}
-	const char *grammar = grammar_of(values, &p);
+	auto_json *schema = json_pack("{s:o}", "enum", values);
+	const char *grammar = grammar_of(schema, &p);
 	assert_true(strlen(grammar) < 1000);
 	assert_true(takes_answer(grammar, "\"country_code_0777\""));
 	assert_false(takes_answer(grammar, "\"country_code_1000\""));
@@ -447,12 +449,68 @@ static void two_may_be_one(void **state)
 	assert_false(takes(both, STR("kx[]")));
 }
 
+/* ---- names that a schema does not have ---- */
+
+static void check_name(const char *grammar, const char *name, bool fits)
+{
+	auto_free char *text = xasprintf("{\"%s\":true}", name);
+	if (takes_answer(grammar, text) != fits)
+		fail_msg("%s %s taken by %s", text, fits ? "is not" : "is",
+			 grammar);
+}
+
+static void other_names_are_json_and_none_of_the_members(void **state)
+{
+	static const char *const members[] = {
+		"a",  "ab", "é",  "éa",	  "]",	 "^",	 "-",
+		"\\", "\"", "\n", "日本", "abc", "zz-z",
+	};
+	static const char *const taken[] = {
+		"b",  "abd", "aa",  "ba",   "日1",	"]]", "^\\n", "--",
+		"zb", "éab", "zz1", "abcd", "x\\u0061", "_",  "A",    "e",
+	};
+	static const char *const refused[] = {
+		"",    "a",	  "ab", "é",	 "]",	 "^",
+		"-",   "日本",	  "\\", "\\\\",	 "\\\"", "b\\",
+		"\\n", "\\u0061", "\n", "zz\\-", "a\n",
+	};
+	auto_(common_shim_prompt) p = NULL;
+	auto_json *properties = json_object();
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		json_object_set_new(properties, members[i],
+				    json_pack("{s:s}", "type", "integer"));
+	auto_json *schema = json_pack(
+		"{s:s,s:O,s:{s:s}}", "type", "object", "properties", properties,
+		"additionalProperties", "type", "boolean");
+	const char *grammar = grammar_of(schema, &p);
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+		check_name(grammar, taken[i], true);
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		check_name(grammar, refused[i], false);
+}
+
+static void beside_an_empty_name_there_are_others(void **state)
+{
+	auto_(common_shim_prompt) p = NULL;
+	auto_json *schema = json_pack(
+		"{s:s,s:{s:{s:s}},s:{s:s}}", "type", "object", "properties", "",
+		"type", "null", "additionalProperties", "type", "boolean");
+	const char *grammar = grammar_of(schema, &p);
+	(void)state;
+	check_name(grammar, "", false);
+	check_name(grammar, "a", true);
+	check_name(grammar, "\\", false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_begins_alike_is_one),
 		cmocka_unit_test(it_matches_what_it_matched),
 		cmocka_unit_test(an_enum_takes_each_value_and_nothing_else),
+		cmocka_unit_test(other_names_are_json_and_none_of_the_members),
+		cmocka_unit_test(beside_an_empty_name_there_are_others),
 		cmocka_unit_test(a_thousand_values_are_cheap_to_follow),
 		cmocka_unit_test(what_llama_cpp_would_print_is_refused_before),
 		cmocka_unit_test(its_depth_and_size_have_ends),

@@ -18,9 +18,9 @@ static void get_rule(struct str name, char *out)
 	bool was_sign = false;
 	for (size_t i = 0; i < name.n; i++) {
 		char c = name.p[i];
-		bool is_sign = !((c >= 'a' && c <= 'z') || c == '-' ||
-				 (c >= 'A' && c <= 'Z') ||
-				 (c >= '0' && c <= '9'));
+		bool is_sign =
+			!((c >= 'a' && c <= 'z') || c == '-' ||
+			  (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'));
 		if (!is_sign || !was_sign)
 			*out++ = is_sign ? '-' : c;
 		was_sign = is_sign;

@@ -30,10 +30,10 @@ static void names_that_would_be_one_rule_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		auto_json *seen = json_object();
-		assert_int_equal(
-			tool_names_check(seen, str_of(rows[i][0]), &e), 0);
-		assert_int_equal(
-			tool_names_check(seen, str_of(rows[i][1]), &e), -1);
+		assert_int_equal(tool_names_check(seen, str_of(rows[i][0]), &e),
+				 0);
+		assert_int_equal(tool_names_check(seen, str_of(rows[i][1]), &e),
+				 -1);
 		assert_string_equal(e.param, "tools");
 		assert_non_null(strstr(e.msg, rows[i][0]));
 		assert_non_null(strstr(e.msg, rows[i][1]));
@@ -42,8 +42,9 @@ static void names_that_would_be_one_rule_are_refused(void **state)
 
 static void names_have_a_ceiling_and_no_quotes(void **state)
 {
-	static const char *const bad[] = { "", "a b", "a\"b", "<a>", "{}",
-					   "a\n" };
+	static const char *const bad[] = {
+		"", "a b", "a\"b", "<a>", "{}", "a\n"
+	};
 	char name[LIMIT_TOOL_NAME_BYTES + 2] = { 0 };
 	auto_json *seen = json_object();
 	struct err e;
