@@ -134,10 +134,12 @@ static void put_timings(struct writer *w, const struct batch_times *t)
 	writer_raw(w, STR("}"));
 }
 
+/* A piece of a stream that has none of them says null, a whole answer that
+ * they were asked for has lists, be they empty. */
 static void put_probs(struct generate *g, struct writer *w, struct choice *c)
 {
 	writer_raw(w, STR(",\"logprobs\":"));
-	if (g->n_top < 0 || !c->probs[0].buf.n)
+	if (g->n_top < 0 || (g->params.stream && !c->probs[0].buf.n))
 		writer_raw(w, STR("null"));
 	else
 		g->kind->put_probs(w, c);

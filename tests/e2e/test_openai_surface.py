@@ -97,6 +97,14 @@ def test_logprobs(chat):
     assert "".join(x.token for x in entries).startswith(text(r)[:3])
 
 
+def test_an_answer_without_words_has_lists_without_probabilities(client, chat):
+    first = text(chat(max_tokens=1))
+    assert chat(logprobs=True, stop=[first]).choices[0].logprobs.content == []
+    assert chat(stop=[first]).choices[0].logprobs is None
+    r = complete(client, prompt="x", logprobs=1, max_tokens=0)
+    assert r.choices[0].logprobs.tokens == r.choices[0].logprobs.text_offset == []
+
+
 def test_logit_bias(client, chat, modeld):
     first = chat(logprobs=True, max_tokens=1).choices[0].logprobs.content[0].token
     ids = modeld.http.post("/tokenize", json={"model": TEXT, "content": first}).json()["tokens"]
