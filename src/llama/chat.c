@@ -4,6 +4,7 @@
 #include "llama/history.h"
 #include "llama/images.h"
 #include "llama/schema.h"
+#include "llama/schema_refs.h"
 #include "llama/settings.h"
 #include "llama/tool_names.h"
 
@@ -158,8 +159,29 @@ static bool may_be_object(const json_t *parameters)
 	return !type || strcmp(type, "object") == 0;
 }
 
-static int check_tool(json_t *tool, json_t *names,
-		      struct schema_weight *weight, struct err *e)
+/* null is as good as not there, but not for llama.cpp. */
+static void drop_nulls(const json_t *tools)
+{
+	static const char *const names[] = { "description", "parameters" };
+	size_t i;
+	json_t *tool;
+	json_array_foreach(tools, i, tool)
+	{
+		json_t *f = json_object_get(tool, "function");
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			if (json_is_null(json_object_get(f, names[k])))
+				json_object_del(f, names[k]);
+	}
+}
+
+/* What the tools of a request have in all. */
+struct tools_sum {
+	struct schema_weight weight;
+	json_t *names; /* borrowed */
+	size_t *made;  /* definitions, through all schemas */
+};
+
+static int check_tool(json_t *tool, struct tools_sum *sum, struct err *e)
 {
 	const char *type = json_string_value(json_object_get(tool, "type"));
 	json_t *f = json_object_get(tool, "function");
@@ -168,13 +190,13 @@ static int check_tool(json_t *tool, json_t *names,
 	const json_t *about = json_object_get(f, "description");
 	if (!type || strcmp(type, "function") != 0 ||
 	    !json_is_string(json_object_get(f, "name")) ||
-	    (p && !json_is_object(p) && !json_is_null(p)) ||
-	    (about && !json_is_string(about) && !json_is_null(about)))
+	    (p && !json_is_object(p)) || (about && !json_is_string(about)))
 		return err_field(e, "tools",
 				 "it must have 'type': \"function\" and a "
 				 "'function' with a 'name' and perhaps "
 				 "'description' and 'parameters'");
-	if (tool_names_check(names, json_str(json_object_get(f, "name")), e))
+	if (tool_names_check(sum->names, json_str(json_object_get(f, "name")),
+			     e))
 		return -1;
 	if (!may_be_object(p))
 		return err_field(e, "tools",
@@ -182,24 +204,21 @@ static int check_tool(json_t *tool, json_t *names,
 				 "object");
 	if (json_get_bool(f, "strict", &strict, e))
 		return err_at(e, "tools");
-	/* null is as good as not there, but not for llama.cpp. */
-	if (json_is_null(about))
-		json_object_del(f, "description");
-	if (json_is_null(p))
-		json_object_del(f, "parameters");
 	if (!json_is_object(p))
 		return 0;
-	return schema_weigh(p, "tools", weight, e) ||
+	return schema_weigh(p, "tools", &sum->weight, e) ||
 			       (strict && schema_check(p, "tools", e)) ||
-			       schema_fit(p, strict, "tools", e)
+			       schema_fit(p, strict, "tools", e) ||
+			       schema_refs_move(p, sum->made, "tools", e)
 		       ? -1
 		       : 0;
 }
 
-static int check_tools(const json_t *tools, struct err *e)
+/* Their schemas become what llama.cpp takes. */
+static int check_tools(const json_t *tools, size_t *made, struct err *e)
 {
-	struct schema_weight weight = { 0 };
 	auto_json *names = json_object();
+	struct tools_sum sum = { .names = names, .made = made };
 	size_t i;
 	json_t *tool;
 	if (json_array_size(tools) > LIMIT_TOOLS)
@@ -207,18 +226,18 @@ static int check_tools(const json_t *tools, struct err *e)
 				 LIMIT_TOOLS, json_array_size(tools));
 	json_array_foreach(tools, i, tool)
 	{
-		if (check_tool(tool, names, &weight, e))
+		if (check_tool(tool, &sum, e))
 			return err_wrap(e, "tools[%zu]", i);
 	}
 	return 0;
 }
 
 /* The one tool that tool_choice names; a new reference, or NULL. */
-static json_t *named_tool(const struct params *p, const char *name)
+static json_t *named_tool(const json_t *tools, const char *name)
 {
 	size_t i;
 	json_t *tool;
-	json_array_foreach(p->tools, i, tool)
+	json_array_foreach(tools, i, tool)
 	{
 		const json_t *f = json_object_get(tool, "function");
 		const char *n = json_string_value(json_object_get(f, "name"));
@@ -230,7 +249,7 @@ static json_t *named_tool(const struct params *p, const char *name)
 
 /* {"mode": ..., "tools": [...]}: those of the tools that are listed, in the
  * order in which they are listed. */
-static int read_allowed(const struct params *p, const json_t *allowed,
+static int read_allowed(const json_t *all, const json_t *allowed,
 			json_t **tools, const char **choice, struct err *e)
 {
 	const char *mode = json_string_value(json_object_get(allowed, "mode"));
@@ -250,7 +269,7 @@ static int read_allowed(const struct params *p, const json_t *allowed,
 	{
 		const char *name = json_string_value(json_object_get(
 			json_object_get(j, "function"), "name"));
-		auto_json *one = name ? named_tool(p, name) : NULL;
+		auto_json *one = name ? named_tool(all, name) : NULL;
 		if (!one)
 			return err_field(e, "tool_choice",
 					 "'allowed_tools' names a function "
@@ -262,14 +281,13 @@ static int read_allowed(const struct params *p, const json_t *allowed,
 
 /* llama.cpp knows none, auto and required; a named tool is required among a
  * list of one. *tools is the caller's, also after -1. */
-static int read_choice(const struct params *p, json_t **tools,
-		       const char **choice, struct err *e)
+static int read_choice(const struct params *p, const json_t *all,
+		       json_t **tools, const char **choice, struct err *e)
 {
 	const json_t *j = p->tool_choice;
 	const json_t *allowed = json_object_get(j, "allowed_tools");
 	const char *word = json_string_value(j), *name;
-	*tools = json_array_size(p->tools) ? json_incref((json_t *)p->tools)
-					   : NULL;
+	*tools = json_array_size(all) ? json_incref((json_t *)all) : NULL;
 	*choice = "auto";
 	if (json_is_string(j)) {
 		if (strcmp(word, "none") != 0 && strcmp(word, "auto") != 0 &&
@@ -279,12 +297,12 @@ static int read_choice(const struct params *p, json_t **tools,
 					 "required or name a function");
 		*choice = word;
 	} else if (allowed) {
-		return read_allowed(p, allowed, tools, choice, e);
+		return read_allowed(all, allowed, tools, choice, e);
 	} else if (j) {
 		name = json_string_value(json_object_get(
 			json_object_get(j, "function"), "name"));
 		json_decref(*tools);
-		*tools = name ? named_tool(p, name) : NULL;
+		*tools = name ? named_tool(all, name) : NULL;
 		*choice = "required";
 	}
 	if (strcmp(*choice, "required") == 0 && !*tools)
@@ -303,19 +321,21 @@ static int parallel_calls(const struct generate *g)
 }
 
 /* The body is this request's own; *out is the caller's. */
-static int take_schema(json_t *s, bool strict, char **out, struct err *e)
+static int take_schema(json_t *s, bool strict, size_t *made, char **out,
+		       struct err *e)
 {
 	if ((strict && schema_check(s, "response_format", e)) ||
-	    schema_fit(s, strict, "response_format", e))
+	    schema_fit(s, strict, "response_format", e) ||
+	    schema_refs_move(s, made, "response_format", e))
 		return -1;
-	schema_fit_root(s);
 	*out = json_object_size(s) ? json_text(s)
 				   : xstrdup("{\"type\":\"object\"}");
 	return 0;
 }
 
 /* *schema is the caller's; NULL for free text. */
-static int read_format(const struct params *p, char **schema, struct err *e)
+static int read_format(const struct params *p, size_t *made, char **schema,
+		       struct err *e)
 {
 	const json_t *f = p->response_format;
 	const char *type = json_string_value(json_object_get(f, "type"));
@@ -331,7 +351,7 @@ static int read_format(const struct params *p, char **schema, struct err *e)
 			return err_field(e, "response_format",
 					 "'response_format.schema' must be an "
 					 "object");
-		return take_schema(own, false, schema, e);
+		return take_schema(own, false, made, schema, e);
 	}
 	if (!type || strcmp(type, "json_schema") != 0)
 		return err_field(e, "response_format",
@@ -346,7 +366,7 @@ static int read_format(const struct params *p, char **schema, struct err *e)
 				 "an object");
 	if (json_get_bool(outer, "strict", &strict, e))
 		return err_at(e, "response_format");
-	return take_schema(s, strict, schema, e);
+	return take_schema(s, strict, made, schema, e);
 }
 
 /* A chat that ends with the assistant's words is continued, not answered. */
@@ -374,26 +394,34 @@ static int render_any(struct generate *g, struct common_shim_ask *ask,
 	return common_shim_render(t, ask, &g->chat, e);
 }
 
-static int render(struct generate *g, struct err *e)
+/* `shown`: the tools as they came. */
+static int render(struct generate *g, const json_t *shown, size_t *made,
+		  struct err *e)
 {
 	const struct params *p = &g->params;
-	auto_json *tools = NULL;
+	auto_json *tools = NULL, *shown_tools = NULL;
 	auto_free char *schema = NULL;
 	auto_free char *effort =
 		p->reasoning_effort.p ? str_dup(p->reasoning_effort) : NULL;
 	const char *choice;
-	if (read_choice(p, &tools, &choice, e) || read_format(p, &schema, e))
+	if (read_choice(p, p->tools, &tools, &choice, e) ||
+	    read_choice(p, shown, &shown_tools, &choice, e) ||
+	    read_format(p, made, &schema, e))
 		return -1;
 	/* The answer is a call; a format would leave no room for it. */
 	if (strcmp(choice, "required") == 0)
 		free(steal(&schema));
 	auto_free char *messages_text = json_text(p->messages);
 	auto_free char *tools_text = tools ? json_text(tools) : NULL;
+	auto_free char *shown_text = tools && !json_equal(tools, shown_tools)
+					     ? json_text(shown_tools)
+					     : NULL;
 	auto_free char *kwargs =
 		p->template_kwargs ? json_text(p->template_kwargs) : NULL;
 	struct common_shim_ask ask = {
 		.messages = messages_text,
 		.tools = tools_text,
+		.shown_tools = shown_text,
 		.tool_choice = choice,
 		.schema = schema,
 		.kwargs = kwargs,
@@ -432,14 +460,17 @@ static void drop_empty_end(json_t *messages)
  * request's own. */
 static int read_chat(struct generate *g, struct err *e)
 {
+	drop_nulls(g->params.tools);
+	auto_json *shown = json_deep_copy(g->params.tools);
+	size_t made = 0;
 	if (check_messages(g->serve, g->params.messages, e) ||
-	    check_tools(g->params.tools, e))
+	    check_tools(g->params.tools, &made, e))
 		return -1;
 	history_tidy((json_t *)g->params.messages);
 	drop_empty_end((json_t *)g->params.messages);
 	if (images_take(g->serve, (json_t *)g->params.messages, &g->images, e))
 		return -1;
-	return render(g, e);
+	return render(g, shown, &made, e);
 }
 
 static int chat_read(struct generate *g, struct err *e)

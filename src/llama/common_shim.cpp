@@ -270,12 +270,29 @@ static size_t bytes_begun(const common_chat_templates_inputs &in,
 	return n <= all && prompt.compare(all - n, n, text) == 0 ? n : 0;
 }
 
+/* The grammar needs schemas as llama.cpp takes them; the model is shown what
+ * the client wrote. */
+static void show_tools(const common_shim_templates &t,
+		       common_chat_templates_inputs in, const char *tools,
+		       common_chat_params &params)
+try {
+	in.tools = common_chat_tools_parse_oaicompat(common_json::parse(tools));
+	in.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE; /* no grammar of them */
+	auto shown = common_chat_templates_apply(t.templates.get(), in);
+	if (shown.generation_prompt == params.generation_prompt)
+		params.prompt = shown.prompt;
+} catch (const std::exception &) {
+	/* It stays as it is. */
+}
+
 static void render(const common_shim_templates &t, const common_shim_ask &ask,
 		   common_shim_prompt &p)
 {
 	auto in = inputs(t, ask);
 	p.model = t.model;
 	p.params = common_chat_templates_apply(t.templates.get(), in);
+	if (ask.shown_tools)
+		show_tools(t, in, ask.shown_tools, p.params);
 	p.begun = bytes_begun(in, p.params.generation_prompt);
 	auto caps = common_chat_templates_get_caps(t.templates.get());
 	p.has_tools = !in.tools.empty() &&

@@ -35,6 +35,7 @@ struct str common_shim_template_text(const struct common_shim_templates *t);
 struct common_shim_ask {
 	const char *messages;
 	const char *tools;
+	const char *shown_tools; /* the same as the model shall see them */
 	const char *tool_choice; /* none, auto or required */
 	const char *schema;	 /* that the answer must follow */
 	const char *kwargs;	 /* an object: variables for the template */

@@ -115,12 +115,25 @@ struct check {
 	struct err *e;
 };
 
-bool schema_is_in(const char *word, const char *const *words)
+static bool is_in(const char *word, const char *const *words)
 {
 	for (; *words; words++)
 		if (strcmp(word, *words) == 0)
 			return true;
 	return false;
+}
+
+bool schema_holds_members(const char *keyword)
+{
+	return strcmp(keyword, "properties") == 0 ||
+	       strcmp(keyword, "$defs") == 0 ||
+	       strcmp(keyword, "definitions") == 0;
+}
+
+bool schema_holds_values(const char *keyword)
+{
+	return strcmp(keyword, "const") == 0 || strcmp(keyword, "enum") == 0 ||
+	       (is_in(keyword, notes) && !schema_holds_members(keyword));
 }
 
 static int refuse(struct check *c, const char *what)
@@ -270,7 +283,7 @@ static int check_parts(struct check *c, const json_t *s)
 {
 	const json_t *items = json_object_get(s, "items");
 	const char *format = json_string_value(json_object_get(s, "format"));
-	if (format && !schema_is_in(format, formats))
+	if (format && !is_in(format, formats))
 		return refuse_keyword(c, format);
 	if (check_object(c, s) || check_enum(c, s) ||
 	    (items && check_inner(c, "items", "", items)) ||
@@ -298,7 +311,7 @@ static int check_any(struct check *c, const json_t *s)
 	const char *const *known = kind_of(s);
 	json_object_foreach((json_t *)s, key, value)
 	{
-		if (!schema_is_in(key, known) && !schema_is_in(key, notes))
+		if (!is_in(key, known) && !is_in(key, notes))
 			return refuse_keyword(c, key);
 	}
 	c->depth++;

@@ -26,8 +26,7 @@ must_use int schema_check(const json_t *schema, const char *field,
  * ends. */
 must_use int schema_fit(json_t *schema, bool strict, const char *field,
 			struct err *e);
-/* Is it among these? NULL ends them. Pure. */
-bool schema_is_in(const char *word, const char *const *words);
-/* "$ref": "#", the schema itself, which llama.cpp does not know: it becomes a
- * definition. */
-void schema_fit_root(json_t *schema);
+/* Which keywords hold members by their names, each a schema; and which hold
+ * values and notes, and no schema. Pure. */
+bool schema_holds_members(const char *keyword);
+bool schema_holds_values(const char *keyword);

@@ -166,13 +166,6 @@ static int fit_all(struct fit *f, json_t *inner)
 	return 0;
 }
 
-/* What these have inside is values, and not schemas. */
-static const char *const of_values[] = { "const", "default", "enum", "examples",
-					 NULL };
-/* And of these, the names are the client's. */
-static const char *const of_members[] = { "properties", "$defs", "definitions",
-					  NULL };
-
 /* Everything but values, since a reference may name any place; where nobody
  * knows what it is, an object is taken for a schema. Its depth is bounded, as
  * the body's it came in. */
@@ -189,10 +182,9 @@ static int fit_any(struct fit *f, json_t *s)
 		return -1;
 	json_object_foreach(s, key, inner)
 	{
-		if (schema_is_in(key, of_members)
+		if (schema_holds_members(key)
 			    ? fit_all(f, inner)
-			    : !schema_is_in(key, of_values) &&
-				      fit_any(f, inner))
+			    : !schema_holds_values(key) && fit_any(f, inner))
 			return -1;
 	}
 	return 0;
@@ -202,51 +194,4 @@ int schema_fit(json_t *schema, bool strict, const char *field, struct err *e)
 {
 	struct fit f = { .field = field, .strict = strict, .e = e };
 	return fit_any(&f, schema);
-}
-
-#define ROOT_NAME "whole"
-
-/* Says how many references to the whole schema now name a definition. */
-static size_t name_root(json_t *s)
-{
-	static const char name[] = "#/$defs/" ROOT_NAME;
-	const json_t *ref = json_object_get(s, "$ref");
-	const char *key;
-	size_t n = 0, i;
-	json_t *inner;
-	if (json_is_string(ref) && str_eq(json_str(ref), "#")) {
-		json_object_set_new(s, "$ref", json_string(name));
-		n++;
-	}
-	json_object_foreach(s, key, inner)
-	{
-		n += name_root(inner);
-	}
-	json_array_foreach(s, i, inner)
-	{
-		n += name_root(inner);
-	}
-	return n;
-}
-
-void schema_fit_root(json_t *schema)
-{
-	if (!name_root(schema))
-		return;
-	auto_json *whole = json_copy(schema);
-	auto_json *defs = json_incref(json_object_get(schema, "$defs"));
-	if (!json_is_object(defs)) {
-		json_decref(defs);
-		defs = json_object();
-	}
-	json_object_del(whole, "$defs");
-	json_object_set(defs, ROOT_NAME, whole);
-	json_object_set(schema, "$defs", defs);
-	/* All else but its definitions is there now. */
-	static const char *const moved[] = { "type",	 "properties",
-					     "required", "additionalProperties",
-					     "anyOf",	 "items" };
-	for (size_t i = 0; i < ARRAY_LEN(moved); i++)
-		json_object_del(schema, moved[i]);
-	json_object_set_new(schema, "$ref", json_string("#/$defs/" ROOT_NAME));
 }

@@ -126,7 +126,7 @@ SECRET = "kohlrabi"
 TOO_MUCH = [
     (record({f"{SECRET}{i}": {"type": "string"} for i in range(1000)}, []), "'required'"),
     ({"enum": [f"{SECRET}{i}" for i in range(5001)]}, "5001 values"),
-    ({"$ref": "#/nowhere"}, "nowhere not found"),
+    ({"$ref": "#/nowhere"}, "'#/nowhere' leads nowhere"),
     ({"enum": []}, "enum"),
     ({"type": SECRET}, "unrecognized type"),
     ({"anyOf": [{"$ref": "#/$defs/x"}], "properties": 7, "type": "object"}, ""),
@@ -172,3 +172,56 @@ def test_a_function_that_could_not_be_called_is_refused(caller, names, word):
 def test_a_function_takes_an_object(caller, kind):
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": kind}}}]
     assert "object" in refused(caller.chat(tools=tools), "tools")
+
+
+NUMBERS, LETTERS = {"enum": [1, 2]}, {"enum": ["a", "b"]}
+ALIKE = [("a_b", "a-b"), ("地址", "姓名"), ("a.b", "a b")]
+
+
+@pytest.mark.parametrize("one, other", ALIKE)
+def test_definitions_with_names_alike_are_two(llama, one, other):
+    schema = record({"x": {"$ref": f"#/$defs/{one}"}, "y": {"$ref": f"#/$defs/{other}"}})
+    schema["$defs"] = {one: NUMBERS, other: LETTERS}
+    r = llama.chat(n=4, max_tokens=60, temperature=1.5, seed=4, **form(schema))
+    whole = [c for c in r.json()["choices"] if c["finish_reason"] == "stop"]
+    assert whole, r.text
+    for c in whole:
+        got = json.loads(c["message"]["content"])
+        assert fits(got["x"], NUMBERS) and fits(got["y"], LETTERS), got
+
+
+def test_tools_may_have_definitions_of_one_name_and_are_shown_as_they_came(caller):
+    tools = [{"type": "function", "function": {"name": name, "strict": True, "parameters": record(
+        {"x": {"$ref": "#/$defs/T"}, "y": {"type": "string", "pattern": "^[p-q]$"}}) | {
+            "$defs": {"T": kind}}}} for name, kind in (("one", NUMBERS), ("two", LETTERS))]
+    for tool, kind in zip(tools, (NUMBERS, LETTERS)):
+        r = caller.chat(tools=tools, n=2, max_tokens=80, temperature=1.5, seed=4, tool_choice={
+            "type": "function", "function": {"name": tool["function"]["name"]}})
+        calls = [k for c in r.json()["choices"] if c["finish_reason"] == "tool_calls"
+                 for k in c["message"]["tool_calls"]]
+        r = caller.chat(tools=tools, n=6, max_tokens=80, temperature=1.5, seed=4,
+                        tool_choice="required")
+        calls += [k for c in r.json()["choices"] if c["finish_reason"] == "tool_calls"
+                  for k in c["message"]["tool_calls"]
+                  if k["function"]["name"] == tool["function"]["name"]]
+        assert calls, r.text
+        for call in calls:
+            got = json.loads(call["function"]["arguments"])
+            assert fits(got["x"], kind) and got["y"] in "pq", call
+    shown = caller.post("/apply-template", messages=[{"role": "user", "content": "x"}],
+                        tools=tools).json()["prompt"]
+    assert "^[p-q]$" in shown and shown.count("#/$defs/T") == 2, shown
+
+
+@pytest.mark.parametrize("names", [["]"], ["^"], ["\\"], ['"'], [""], ["a", "-", "z"]])
+def test_members_of_other_names_are_json(llama, names):
+    schema = record({n: NUMBERS for n in names}) | {"additionalProperties": {"type": "boolean"}}
+    marks = {c: llama.post("/tokenize", content=c).json()["tokens"] for c in ('"', "\\", ",")}
+    bias = {str(t[0]): 6 for t in marks.values() if len(t) == 1}
+    r = llama.chat(n=8, max_tokens=60, temperature=1.5, seed=4, logit_bias=bias, **form(schema))
+    assert r.status_code == 200, r.text
+    for c in r.json()["choices"]:
+        if c["finish_reason"] == "stop":
+            got = json.loads(c["message"]["content"])
+            assert all(fits(v, NUMBERS) if k in names else v in (True, False)
+                       for k, v in got.items()), got
