@@ -76,8 +76,12 @@
  * after this long: half of what the quickest impatient clients allow. */
 #define LIMIT_SILENT_MS 1000
 
-/* Requests waiting for one model to load or for one engine. */
+/* Requests waiting for one model to load, and answers waiting in one engine;
+ * texts to embed or to rank are small, and come by the thousand. One part in so
+ * many is each caller's, however many others wait. */
 #define LIMIT_WAITING_PER_MODEL 1024
+#define LIMIT_WAITING_TEXTS 8192
+#define LIMIT_WAITING_PARTS 8
 
 /* Names in one request to unload; each is looked up. */
 #define LIMIT_UNLOAD_MODELS 1000

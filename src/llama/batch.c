@@ -223,8 +223,10 @@ static void deliver(struct batch *b, struct out *o)
 	struct batch_task *t = o->task;
 	t->told = o->times;
 	o->token.top = o->top;
-	if (o->kind == OUT_END)
+	if (o->kind == OUT_END) {
+		list_remove(&t->open_link);
 		b->n_open--;
+	}
 	if (!t->is_silent) {
 		switch (o->kind) {
 		case OUT_TOKEN:
@@ -275,6 +277,7 @@ struct batch_task *batch_start(struct batch *b, struct batch_ask *ask,
 	t->fns = fns;
 	t->ctx = ctx;
 	list_init(&t->link);
+	list_push_back(&b->open, &t->open_link);
 	b->n_open++;
 	pthread_mutex_lock(&b->mutex);
 	list_push_back(&b->inbox, &t->link);
@@ -314,6 +317,17 @@ struct batch_times batch_times(const struct batch_task *t)
 size_t batch_open(const struct batch *b)
 {
 	return b->n_open;
+}
+
+size_t batch_open_of(const struct batch *b, const char *name)
+{
+	size_t n = 0;
+	list_each (it, &b->open) {
+		const struct batch_task *t =
+			container_of(it, struct batch_task, open_link);
+		n += strcmp(t->ask.owner.name, name) == 0;
+	}
+	return n;
 }
 
 size_t batch_running(const struct batch *b)
@@ -433,6 +447,7 @@ int batch_new_still(struct uv_loop_s *loop, const struct batch_options *o,
 	b->projector = o->projector;
 	b->vocab = weights_vocab(o->weights);
 	b->n_vocab = (size_t)llama_vocab_n_tokens(b->vocab);
+	list_init(&b->open);
 	list_init(&b->inbox);
 	list_init(&b->queue);
 	list_init(&b->active);

@@ -125,8 +125,10 @@ struct batch_times {
 };
 struct batch_times batch_times(const struct batch_task *t);
 
-/* Tasks that were started and have not ended; those that have a place. */
+/* Tasks that were started and have not ended; those of a caller, by its name;
+ * those that have a place. */
 size_t batch_open(const struct batch *b);
+size_t batch_open_of(const struct batch *b, const char *name);
 size_t batch_running(const struct batch *b);
 /* Slot i below batch_facts()->slots: has it a task, and how many tokens' state
  * does it hold? Not whose, nor which. */

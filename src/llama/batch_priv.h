@@ -23,6 +23,7 @@ struct batch_task {
 	size_t n_prompt;
 
 	/* The loop thread's. */
+	struct list open_link; /* in batch.open */
 	const struct batch_fns *fns;
 	void *ctx;
 	bool is_silent;
@@ -71,6 +72,7 @@ struct batch {
 	/* The loop thread's. */
 	struct uv_async_s *bell; /* closes itself */
 	struct outbox delivering;
+	struct list open; /* batch_task.open_link; neither owned nor ordered */
 	size_t n_open;
 
 	/* Between the threads; the mutex guards what is not atomic. */

@@ -246,7 +246,7 @@ static void on_prepared(void *ctx, int outcome, const struct err *failure)
 		embedding_free(m);
 	else if (outcome)
 		fail(m, failure);
-	else if (serve_has_room(m->serve, m->n_inputs, &e))
+	else if (serve_has_room(m->serve, &m->owner, m->n_inputs, &e))
 		fail(m, &e);
 	else
 		run(m);
@@ -258,7 +258,8 @@ static void on_body(void *ctx, struct str body)
 	struct err e;
 	(void)body;
 	m->serve->counts.requests++;
-	if (serve_needs_vectors(m->serve, &e)) {
+	if (serve_needs_vectors(m->serve, &e) ||
+	    serve_read_owner(m->x, &m->owner, &e)) {
 		fail(m, &e);
 		return;
 	}

@@ -346,7 +346,7 @@ static void on_prepared(void *ctx, int outcome, const struct err *failure)
 		ranking_free(r);
 	else if (outcome)
 		fail(r, failure);
-	else if (serve_has_room(r->serve, r->n_pairs, &e))
+	else if (serve_has_room(r->serve, &r->owner, r->n_pairs, &e))
 		fail(r, &e);
 	else
 		run(r);
@@ -358,7 +358,8 @@ static void on_body(void *ctx, struct str body)
 	struct err e;
 	(void)body;
 	r->serve->counts.requests++;
-	if (serve_needs_ranks(r->serve, &e)) {
+	if (serve_needs_ranks(r->serve, &e) ||
+	    serve_read_owner(r->x, &r->owner, &e)) {
 		fail(r, &e);
 		return;
 	}

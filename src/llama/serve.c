@@ -49,13 +49,18 @@ int serve_needs_ranks(const struct serve *s, struct err *e)
 							     : "text");
 }
 
-int serve_has_room(const struct serve *s, size_t n_tasks, struct err *e)
+int serve_has_room(const struct serve *s, const struct batch_owner *owner,
+		   size_t n_tasks, struct err *e)
 {
+	const struct batch_facts *f = batch_facts(s->batch);
+	size_t most = f->is_embedding ? LIMIT_WAITING_TEXTS
+				      : LIMIT_WAITING_PER_MODEL;
 	size_t waiting = batch_open(s->batch);
-	size_t most =
-		LIMIT_WAITING_PER_MODEL + (size_t)batch_facts(s->batch)->slots;
-	/* One request alone may be larger. */
-	if (!waiting || waiting + n_tasks <= most)
+	size_t own = batch_open_of(s->batch, owner->name);
+	/* One request alone may be larger; and whoever fills this up leaves
+	 * the other callers their parts. */
+	if (waiting + n_tasks <= most + (size_t)f->slots || !own ||
+	    own + n_tasks <= most / LIMIT_WAITING_PARTS)
 		return 0;
 	return err_set(e, ERR_UNAVAILABLE,
 		       "%zu answers are under way or wait, and %zu more are "

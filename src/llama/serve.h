@@ -57,8 +57,9 @@ void serve_close(struct serve *s);
 must_use int serve_needs_text(const struct serve *s, struct err *e);
 must_use int serve_needs_vectors(const struct serve *s, struct err *e);
 must_use int serve_needs_ranks(const struct serve *s, struct err *e);
-/* -1: too many requests wait. */
-must_use int serve_has_room(const struct serve *s, size_t n_tasks,
+/* -1: too many answers wait, and enough of them are this caller's. */
+must_use int serve_has_room(const struct serve *s,
+			    const struct batch_owner *owner, size_t n_tasks,
 			    struct err *e);
 /* -1 with both numbers: more tokens than a request may have. `field` is the
  * one at fault. */

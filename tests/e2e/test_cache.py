@@ -99,6 +99,27 @@ def test_another_caller_waits_for_one_answer_and_not_for_all(spawn, exact):
     eventually(lambda: m.metric("running") + m.metric("queued") == 0)
 
 
+def test_who_fills_the_queue_leaves_the_others_a_part(spawn, exact):
+    m = spawn(exact, "--ctx-size", 1024, "--parallel", 1, "--threads", 1)
+    body = {"prompt": "abc", "max_tokens": 900, "logit_bias": {"2": -100}, "n": 128}
+    crowd = [Connection(m) for _ in range(8)]
+    for c in crowd:
+        c.send_json(TEXT, {**body, "stream": True}, OWNERS[1])
+    eventually(lambda: m.metric("running") + m.metric("queued") > 1000)
+    status, r = Connection(m).ask(TEXT, body, OWNERS[1])
+    assert status == 503 and "128 more are too many" in r["error"]["message"], r
+    # More than there is room for, too, if it has nothing else here.
+    others = [Connection(m) for _ in range(2)]
+    others[0].send_json(TEXT, {**body, "n": 60, "stream": True}, OWNERS[2])
+    others[1].send_json(TEXT, {**body, "n": 60, "stream": True}, OWNERS[2])
+    assert [c.getresponse().status for c in others] == [200, 200]
+    status, r = Connection(m).ask(TEXT, {**body, "n": 20}, OWNERS[2])
+    assert status == 503, r
+    for c in (*crowd, *others):
+        c.close()
+    eventually(lambda: m.metric("running") + m.metric("queued") == 0)
+
+
 # ---- the context is full ----
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -7,7 +7,9 @@ import struct
 import numpy as np
 import pytest
 
-from llama_fixtures import EMBED_GGUF, TEXT_GGUF, bert_states, embedder, spawn  # noqa: F401
+from conftest import eventually
+from llama_fixtures import (EMBED_GGUF, TEXT_GGUF, bert_states, embedder, ranker,  # noqa: F401
+                            ranker_gguf, spawn)
 
 CAT = "A cat sits on the mat."
 KITTEN = "A kitten rests on a rug."
@@ -89,6 +91,31 @@ def test_many_clients_at_once(embedder):
         got = list(pool.map(lambda i: embed(embedder, f"Text {i % 8}")[0], range(64)))
     for i, v in enumerate(got):
         assert v @ got[i % 8] > 0.999
+
+
+def test_many_texts_of_many_clients_at_once(embedder):
+    """Who indexes documents sends a thousand texts in a request, and several requests."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        got = list(pool.map(lambda i: embedder.post(
+            "/v1/embeddings", input=[str(i)] * 800, encoding_format="base64"), range(2)))
+    assert [g.status_code for g in got] == [200] * 2
+
+
+@pytest.mark.parametrize("kind", ["embeddings", "rerank"])
+def test_another_caller_waits_for_no_more_than_a_part_of_many_texts(request, kind):
+    m = request.getfixturevalue("embedder" if kind == "embeddings" else "ranker")
+
+    def ask(owner, texts):
+        body = {"input": texts} if kind == "embeddings" else {"query": "a", "documents": texts}
+        return m.client().post(f"/v1/{kind}", json=body, headers={"Modeld-Cache-Id": owner})
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        many = pool.submit(ask, "many", ["words and more words " * 60] * 16)
+        eventually(lambda: m.metric("running") > 0)
+        assert ask("one", ["hello"]).status_code == 200
+        assert not many.done()
+        assert ask("x" * 129, ["hello"]).status_code == 400
+        assert many.result().status_code == 200
 
 
 def test_an_input_too_long_names_its_place_and_both_numbers(embedder):
