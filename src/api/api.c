@@ -99,7 +99,8 @@ static void refuse_path(struct http_exchange *x)
 {
 	struct err e;
 	err_set(&e, ERR_NOT_FOUND,
-		"there is nothing at '%.*s'; the OpenAI API is under "
+		"there is nothing at '%.*s'; of the OpenAI API there are "
+		"chat/completions, completions, embeddings and models, under "
 		"/engines/v1/",
 		STR_ARG(str_head(exchange_target(x)->path, 200)));
 	reply_error(x, &e);

@@ -102,10 +102,12 @@ static int failed_bounded(struct err *e, const char *exceeded,
 			  const std::exception &x)
 {
 	if (exceeded)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "the model's chat template was stopped: it took "
-			       "more than %s",
-			       exceeded);
+		return err_set(
+			e, ERR_UNSUPPORTED,
+			"the model's chat template was stopped: it took "
+			"more than %s; send less at once, or ask another "
+			"model",
+			exceeded);
 	return failed(e, code, what, x);
 }
 
@@ -573,6 +575,20 @@ static void tell_raw(common_shim_parser &p, common_shim_delta_fn fn, void *ctx)
 	tell_content(rest, fn, ctx);
 }
 
+/* Bytes that are no character end what common parses; each becomes the one
+ * that stands for such, as it will in JSON. */
+static void append(std::string &text, struct str added)
+{
+	while (added.n) {
+		unsigned char c = (unsigned char)added.p[0];
+		size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0x80 ? 2 : 1;
+		bool is_whole = n <= added.n && str_is_utf8(str_head(added, n));
+		text.append(is_whole ? added.p : "\xef\xbf\xbd",
+			    is_whole ? n : 3);
+		added = str_tail(added, is_whole ? n : 1);
+	}
+}
+
 int common_shim_parse(struct common_shim_parser *p, struct str added,
 		      enum common_shim_more more, common_shim_delta_fn fn,
 		      void *ctx, struct err *e)
@@ -581,7 +597,7 @@ try {
 		tell_content(added, fn, ctx);
 		return 0;
 	}
-	p->text.append(added.p, added.n);
+	append(p->text, added);
 	bool is_last = more != COMMON_SHIM_MORE;
 	if (!added.n && !is_last)
 		return 0;

@@ -255,7 +255,7 @@ def test_a_template_without_end_costs_one_request(spawn, tmp_path, name):
         assert m.chat("hi").status_code == 200
         r = m.chat("go")
         message = r.json()["error"]["message"]
-        assert r.status_code == 422 and "was stopped" in message
+        assert r.status_code == 422 and "was stopped" in message and "send less" in message
         assert re.search(words, message), message
     assert m.chat("hi").status_code == 200 and m.process.pid == pid
     peak = re.search(r"VmHWM:\s+(\d+)",

@@ -16,6 +16,7 @@ def error_of(r):
 
 @pytest.mark.parametrize("method,path,status,text", [
     ("GET", "/nothing", 404, "nothing at '/nothing'"),
+    ("POST", "/v1/responses", 404, "there are chat/completions, completions"),
     ("POST", "/v1/audio/speech", 404, "/v1/audio/speech"),
     ("GET", "/v1/chat/completions", 405, "POST"),
     ("PUT", "/models", 405, "GET"),
