@@ -502,8 +502,7 @@ static void on_prepared(void *ctx, int outcome, const struct err *failure)
 		fail(g, failure);
 	} else if (!g->choices) {
 		start_job(g, read_images);
-	} else if (serve_has_room(g->serve, &g->owner, g->n_choices,
-				  &e)) {
+	} else if (serve_has_room(g->serve, &g->owner, g->n_choices, &e)) {
 		fail(g, &e);
 	} else {
 		put_head(g);

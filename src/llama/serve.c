@@ -53,8 +53,8 @@ int serve_has_room(const struct serve *s, const struct batch_owner *owner,
 		   size_t n_tasks, struct err *e)
 {
 	const struct batch_facts *f = batch_facts(s->batch);
-	size_t most = f->is_embedding ? LIMIT_WAITING_TEXTS
-				      : LIMIT_WAITING_PER_MODEL;
+	size_t most =
+		f->is_embedding ? LIMIT_WAITING_TEXTS : LIMIT_WAITING_PER_MODEL;
 	size_t waiting = batch_open(s->batch);
 	size_t own = batch_open_of(s->batch, owner->name);
 	/* One request alone may be larger; and whoever fills this up leaves
