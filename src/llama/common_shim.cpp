@@ -730,8 +730,14 @@ try {
 	*out = made.release();
 	return 0;
 } catch (const std::exception &x) {
-	return failed(e, ERR_INVALID, "the grammar of the answer is refused",
-		      x);
+	/* grammar_rewrite() has found no other mistake. */
+	bool is_format =
+		spec->prompt->grammar_type == COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT;
+	failed(e, ERR_INVALID,
+	       "the grammar of the answer is refused (does a schema refer to "
+	       "itself with nothing between?)",
+	       x);
+	return err_at(e, is_format ? "response_format" : "tools");
 }
 
 void common_shim_sampler_free(struct common_shim_sampler *s)

@@ -177,6 +177,20 @@ static void a_tool_call_is_told_once_and_whole(void **state)
 	check(p, "No call here.", COMMON_SHIM_END, "", "No call here.", "");
 }
 
+static void bytes_that_are_no_character_end_no_call(void **state)
+{
+	struct common_shim_ask ask = { .messages = HELLO,
+				       .tools = ONE_TOOL,
+				       .tool_choice = "auto" };
+	auto_(common_shim_prompt) p = render(TOOLS, &ask);
+	(void)state;
+	check(p,
+	      "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": "
+	      "\"x\xfd\xb1\"}}\n</tool_call>",
+	      COMMON_SHIM_END, "", "",
+	      "T0:add {\"a\": \"x\xef\xbf\xbd\xef\xbf\xbd\"}");
+}
+
 static void several_calls_have_several_ids(void **state)
 {
 	struct common_shim_ask ask = { .messages = HELLO,
@@ -390,6 +404,7 @@ int main(void)
 		cmocka_unit_test(the_prompt_is_the_templates),
 		cmocka_unit_test(thoughts_are_told_apart),
 		cmocka_unit_test(a_tool_call_is_told_once_and_whole),
+		cmocka_unit_test(bytes_that_are_no_character_end_no_call),
 		cmocka_unit_test(several_calls_have_several_ids),
 		cmocka_unit_test(an_answer_out_of_form_is_not_lost),
 		cmocka_unit_test(a_required_tool_binds_from_the_first_token),

@@ -55,12 +55,13 @@ static void set_rule(std::string &grammar, const char *name, const char *rule)
 	grammar.replace(at, grammar.find('\n', at) - at, rule);
 }
 
-/* llama.cpp's rules let through halves of characters, the 31st of February
- * and numbers that no program can hold. */
+/* llama.cpp's rules let through halves of characters and bytes that are none,
+ * the 31st of February and numbers that no program can hold. */
 static void set_values(std::string &grammar)
 {
 	set_rule(grammar, "char",
-		 "[^\"\\\\\\x7F\\x00-\\x1F] | [\\\\] ([\"\\\\bfnrt] | \"u\" "
+		 "[ !#-\\x5B\\x5D-~\\U00000080-\\U0000D7FF"
+		 "\\U0000E000-\\U0010FFFF] | [\\\\] ([\"\\\\bfnrt] | \"u\" "
 		 "([0-9a-cA-CefEF] [0-9a-fA-F]{3} | [dD] [0-7] "
 		 "[0-9a-fA-F]{2}))");
 	set_rule(grammar, "number",

@@ -183,7 +183,8 @@ static int read_member(struct reader *r, struct set *s)
 		r->rest = str_tail(r->rest, 2);
 		return add_kind(s, kind);
 	}
-	if (take(r, '\\') ? read_escape(r, &first) : read_code(r, &first))
+	bool is_escape = take(r, '\\');
+	if (is_escape ? read_escape(r, &first) : read_code(r, &first))
 		return -1;
 	last = first;
 	if (r->rest.n > 1 && r->rest.p[0] == '-' && r->rest.p[1] != ']') {
@@ -193,7 +194,7 @@ static int read_member(struct reader *r, struct set *s)
 			return -1;
 	}
 	/* "[[:alpha:]]" and the like mean other things elsewhere. */
-	return first == '[' ? -1 : set_add(s, first, last);
+	return first == '[' && !is_escape ? -1 : set_add(s, first, last);
 }
 
 /* ---- writing ---- */

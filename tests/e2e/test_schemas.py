@@ -8,6 +8,7 @@ import re
 import pytest
 
 from conftest import ROOT
+from kinds_fixtures import kinds  # noqa: F401
 from llama_fixtures import TEXT_GGUF, launch, llama, spawn  # noqa: F401
 
 TOOLS = ROOT / "tests/data/templates/chatml_tools.jinja"
@@ -127,6 +128,7 @@ TOO_MUCH = [
     (record({f"{SECRET}{i}": {"type": "string"} for i in range(1000)}, []), "'required'"),
     ({"enum": [f"{SECRET}{i}" for i in range(5001)]}, "5001 values"),
     ({"$ref": "#/nowhere"}, "'#/nowhere' leads nowhere"),
+    ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "nothing between"),
     ({"enum": []}, "enum"),
     ({"type": SECRET}, "unrecognized type"),
     ({"anyOf": [{"$ref": "#/$defs/x"}], "properties": 7, "type": "object"}, ""),
@@ -141,6 +143,8 @@ TOO_MUCH = [
 @pytest.mark.parametrize("i", range(len(TOO_MUCH)))
 def test_what_is_too_much_is_refused_by_name(llama, caller, where, i):
     schema, word = TOO_MUCH[i]
+    if where == "tool":  # there it is a member's
+        schema = json.loads(json.dumps(schema).replace('"#/$defs', '"#/properties/a/$defs'))
     m = llama if where == "format" else caller
     ask, param = place(where, schema)
     assert word in refused(m.chat(**ask), param)
@@ -225,3 +229,16 @@ def test_members_of_other_names_are_json(llama, names):
             got = json.loads(c["message"]["content"])
             assert all(fits(v, NUMBERS) if k in names else v in (True, False)
                        for k, v in got.items()), got
+
+
+def test_bytes_that_are_no_character_are_not_in_a_string(spawn, kinds):
+    m = spawn(kinds["plain"])
+    byte = 3  # the first token of a byte
+    bias = {str(byte + b): 30 for b in (0xb1, 0xc0, 0xed, 0xf4, 0xf5, 0xfd, 0xff, ord('"'))}
+    r = m.chat(n=32, temperature=2, seed=1, max_tokens=100, logit_bias=bias, **form(
+        {"type": "string", "minLength": 2, "maxLength": 3}))
+    whole = [json.loads(c["message"]["content"]) for c in r.json()["choices"]
+             if c["finish_reason"] == "stop"]
+    assert whole, r.text
+    for text in whole:
+        assert 2 <= len(text) <= 3 and "\ufffd" not in text, ascii(text)
