@@ -13,6 +13,7 @@
 #include "io/timer.h"
 
 #include <llama.h>
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -72,6 +73,16 @@ static int by_score(const void *a, const void *b)
 	return p->index < q->index ? -1 : 1;
 }
 
+/* JSON has no word for what is no number; a model that makes one is broken, and
+ * null tells so. */
+static void put_score(struct writer *w, const struct pair *pair)
+{
+	if (isfinite(pair->score))
+		writer_put(w, "%.9g", (double)pair->score);
+	else
+		writer_raw(w, STR("null"));
+}
+
 static void put_results(struct ranking *r, struct writer *w)
 {
 	const struct params *p = &r->params;
@@ -82,8 +93,9 @@ static void put_results(struct ranking *r, struct writer *w)
 	writer_raw(w, STR(",\"results\":["));
 	for (size_t i = 0; i < n; i++) {
 		const struct pair *pair = &r->pairs[i];
-		writer_put(w, "%s{\"index\":%zu,\"relevance_score\":%.9g",
-			   i ? "," : "", pair->index, (double)pair->score);
+		writer_put(w, "%s{\"index\":%zu,\"relevance_score\":",
+			   i ? "," : "", pair->index);
+		put_score(w, pair);
 		if (p->return_documents) {
 			writer_raw(w, STR(",\"document\":{\"text\":"));
 			writer_json(w, pair->document);
@@ -97,11 +109,14 @@ static void put_results(struct ranking *r, struct writer *w)
 static void put_scores(const struct ranking *r, struct writer *w)
 {
 	writer_put(w, ",\"created\":%lld,\"data\":[", (long long)time(NULL));
-	for (size_t i = 0; i < r->n_pairs; i++)
+	for (size_t i = 0; i < r->n_pairs; i++) {
 		writer_put(w,
 			   "%s{\"index\":%zu,\"object\":\"score\","
-			   "\"score\":%.9g}",
-			   i ? "," : "", i, (double)r->pairs[i].score);
+			   "\"score\":",
+			   i ? "," : "", i);
+		put_score(w, &r->pairs[i]);
+		writer_raw(w, STR("}"));
+	}
 	writer_raw(w, STR("]"));
 }
 
@@ -129,7 +144,7 @@ static void on_vector(void *ctx, float *v, size_t n)
 {
 	struct pair *pair = ctx;
 	/* Of several classes the first is the answer "relevant". */
-	pair->score = n ? v[0] : 0;
+	pair->score = n && isfinite(v[0]) ? v[0] : -INFINITY;
 }
 
 static void on_end(void *ctx, enum batch_end why, const struct err *e)
@@ -296,7 +311,8 @@ static int make_pairs(struct ranking *r, const json_t *queries,
 static int read_pairs(struct ranking *r, struct err *e)
 {
 	const struct params *p = &r->params;
-	if (r->where == PARAMS_SCORE && (p->text_1 || p->text_2)) {
+	bool has_form = p->query.p || p->documents;
+	if (r->where == PARAMS_SCORE && (p->text_1 || p->text_2 || !has_form)) {
 		if (!p->text_1 || !p->text_2)
 			return err_field(e, p->text_1 ? "text_2" : "text_1",
 					 "'text_1' and 'text_2' must both be "

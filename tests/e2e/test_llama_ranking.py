@@ -6,8 +6,9 @@ import gguf
 import numpy as np
 import pytest
 
-from llama_fixtures import (EMBED_GGUF, TEXT_GGUF, bert_states, embedder, llama,  # noqa: F401
-                            ranker, ranker_gguf, spawn)
+from llama_fixtures import (  # noqa: F401
+    EMBED_GGUF, TEXT_GGUF, bert_states, copy_gguf, embedder, finish_gguf, llama, ranker,
+    ranker_gguf, spawn)
 
 QUERY = "What do cats eat?"
 TEXTS = ["Cats eat fish and mice.", "The stock market fell.", "", "Dogs eat meat; a cat does too."]
@@ -120,10 +121,21 @@ def test_a_document_too_long_is_named(ranker):
     ("/rerank", {"query": "x", "documents": ["x"], "return_documents": 1}, "return_documents"),
     ("/score", {"text_1": "x"}, "text_2"), ("/score", {"text_2": "x"}, "text_1"),
     ("/score", {"text_1": ["a", "b"], "text_2": ["a", "b", "c"]}, "text_2"),
-    ("/score", {"text_1": [], "text_2": []}, "text_2"), ("/score", {}, "query"),
+    ("/score", {"text_1": [], "text_2": []}, "text_2"), ("/score", {}, "text_1"),
 ])
 def test_a_wrong_field_is_named(ranker, path, body, param):
     error(ranker.post(path, **body), param)
+
+
+def test_a_score_that_is_no_number_is_null(spawn, ranker_gguf, tmp_path):
+    path = tmp_path / "broken.gguf"
+    finish_gguf(copy_gguf(ranker_gguf, path,
+                          instead={"cls.output.bias": np.array([np.nan], np.float32)}))
+    m = spawn(path)
+    r = m.post("/rerank", query=QUERY, documents=TEXTS).json()["results"]
+    assert [(x["index"], x["relevance_score"]) for x in r] == [(i, None) for i in range(4)]
+    r = m.post("/score", text_1=QUERY, text_2=TEXTS).json()["data"]
+    assert [x["score"] for x in r] == [None] * 4
 
 
 def test_a_model_says_what_it_can(ranker, embedder, llama, spawn):
