@@ -168,7 +168,7 @@ struct sample_spec settings_sampling(const struct generate *g, size_t index)
 		.presence = (float)p->presence_penalty,
 		.last_n = last_n_of(g),
 		.budget = (int32_t)p->reasoning_budget,
-		.seed = p->seed < 0 ? LLAMA_DEFAULT_SEED : seed,
+		.seed = p->seed == -1 ? LLAMA_DEFAULT_SEED : seed,
 		.biases = g->biases,
 		.n_biases = count_biases(g),
 		.prompt = g->chat,

@@ -61,9 +61,10 @@ def test_max_completion_tokens(chat):
     assert chat(max_completion_tokens=3, max_tokens=9).usage.completion_tokens == 3
 
 
-def test_seed_repeats_and_differs(chat):
+@pytest.mark.parametrize("seed", [7, -7])
+def test_seed_repeats_and_differs(chat, seed):
     ask = dict(temperature=1.2, max_tokens=16)
-    same = [text(chat(seed=7, **ask)) for _ in range(2)]
+    same = [text(chat(seed=seed, **ask)) for _ in range(2)]
     assert same[0] == same[1]
     assert len({text(chat(seed=s, **ask)) for s in range(6)}) > 1
 
