@@ -102,12 +102,10 @@ static int failed_bounded(struct err *e, const char *exceeded,
 			  const std::exception &x)
 {
 	if (exceeded)
-		return err_set(
-			e, ERR_UNSUPPORTED,
-			"the model's chat template was stopped: it took "
-			"more than %s; send less at once, or ask another "
-			"model",
-			exceeded);
+		return err_set(e, ERR_UNSUPPORTED,
+			       "the model's chat template was stopped: it took "
+			       "more than %s; send less, or ask another model",
+			       exceeded);
 	return failed(e, code, what, x);
 }
 
