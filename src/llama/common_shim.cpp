@@ -573,6 +573,32 @@ static void tell_raw(common_shim_parser &p, common_shim_delta_fn fn, void *ctx)
 	tell_content(rest, fn, ctx);
 }
 
+static bool is_json(const std::string &text)
+try {
+	common_json::parse(text);
+	return true;
+} catch (const std::exception &) {
+	return false;
+}
+
+/* Of formats that are no JSON themselves common makes a call's arguments, and
+ * closes them at the call's end; where more white space is before that than it
+ * expects it takes the call for half. */
+static void tell_close(common_shim_parser &p, common_shim_delta_fn fn,
+		       void *ctx)
+{
+	common_shim_delta d = {};
+	d.tool = (int)p.shown.tool_calls.size() - 1;
+	if (d.tool < 0 || !p.named.count(d.tool))
+		return;
+	auto &arguments = p.shown.tool_calls[d.tool].arguments;
+	if (is_json(arguments) || !is_json(arguments + "}"))
+		return;
+	arguments += "}";
+	d.arguments = STR("}");
+	fn(ctx, &d);
+}
+
 /* Bytes that are no character end what common parses; each becomes the one
  * that stands for such, as it will in JSON. */
 static void append(std::string &text, struct str added)
@@ -606,6 +632,8 @@ try {
 	} catch (const std::exception &) {
 		if (is_last)
 			tell_raw(*p, fn, ctx);
+		if (more == COMMON_SHIM_END)
+			tell_close(*p, fn, ctx);
 		return 0;
 	}
 	if (!now.empty()) {
@@ -731,9 +759,12 @@ try {
 	/* grammar_rewrite() has found no other mistake. */
 	bool is_format =
 		spec->prompt->grammar_type == COMMON_GRAMMAR_TYPE_OUTPUT_FORMAT;
+	bool is_circle = std::strstr(x.what(), "failed to parse") != nullptr;
 	failed(e, ERR_INVALID,
-	       "the grammar of the answer is refused (does a schema refer to "
-	       "itself with nothing between?)",
+	       is_circle
+		       ? "the grammar of the answer is refused (does a schema "
+			 "refer to itself with nothing between?)"
+		       : "the grammar of the answer is refused",
 	       x);
 	return err_at(e, is_format ? "response_format" : "tools");
 }

@@ -28,6 +28,20 @@
 	"<|im_end|>\n{% endfor %}"                                             \
 	"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 
+/* Calls that are no JSON. */
+#define MARKED                                                                   \
+	"{% if tools %}{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}" \
+	"{% endif %}"                                                            \
+	"{% for m in messages %}<|im_start|>{{ m.role }}\n"                      \
+	"{{ m.content if m.content else '' }}"                                   \
+	"{% for c in m.tool_calls or [] %}\n"                                    \
+	"<tool_call>{{ c.function.name }}\n"                                     \
+	"{% for key, value in c.function.arguments.items() %}"                   \
+	"<arg_key>{{ key }}</arg_key>\n<arg_value>"                              \
+	"{{ value if value is string else value | tojson }}</arg_value>\n"       \
+	"{% endfor %}</tool_call>{% endfor %}<|im_end|>\n{% endfor %}"           \
+	"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+
 #define HELLO "[{\"role\":\"user\",\"content\":\"Hello\"}]"
 #define ONE_TOOL                                                  \
 	"[{\"type\":\"function\",\"function\":{\"name\":\"add\"," \
@@ -175,6 +189,23 @@ static void a_tool_call_is_told_once_and_whole(void **state)
 	      "</tool_call>",
 	      COMMON_SHIM_END, "", "", "T0:add {\"a\": 12}");
 	check(p, "No call here.", COMMON_SHIM_END, "", "No call here.", "");
+}
+
+static void white_space_before_its_end_leaves_no_call_open(void **state)
+{
+	struct common_shim_ask ask = { .messages = HELLO,
+				       .tools = ONE_TOOL,
+				       .tool_choice = "required" };
+	auto_(common_shim_prompt) p = render(MARKED, &ask);
+	static const char call[] = "<tool_call>add\n<arg_key>a</arg_key>\n"
+				   "<arg_value>12</arg_value>\n";
+	static const char *const ends[] = { "</tool_call>", "\n</tool_call>",
+					    "\n\n</tool_call>" };
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		auto_free char *text = xasprintf("%s%s", call, ends[i]);
+		check(p, text, COMMON_SHIM_END, "", "", "T0:add {\"a\":12}");
+	}
 }
 
 static void bytes_that_are_no_character_end_no_call(void **state)
@@ -405,6 +436,8 @@ int main(void)
 		cmocka_unit_test(thoughts_are_told_apart),
 		cmocka_unit_test(a_tool_call_is_told_once_and_whole),
 		cmocka_unit_test(bytes_that_are_no_character_end_no_call),
+		cmocka_unit_test(
+			white_space_before_its_end_leaves_no_call_open),
 		cmocka_unit_test(several_calls_have_several_ids),
 		cmocka_unit_test(an_answer_out_of_form_is_not_lost),
 		cmocka_unit_test(a_required_tool_binds_from_the_first_token),

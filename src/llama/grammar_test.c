@@ -345,7 +345,7 @@ static void a_thousand_values_are_cheap_to_follow(void **state)
 		snprintf(name, sizeof name, "country_code_%04d", i);
 		json_array_append_new(values, json_string(name));
 	}
-	auto_json *schema = json_pack("{s:o}", "enum", values);
+	auto_json *schema = json_pack("{s:O}", "enum", values);
 	const char *grammar = grammar_of(schema, &p);
 	assert_true(strlen(grammar) < 1000);
 	assert_true(takes_answer(grammar, "\"country_code_0777\""));
