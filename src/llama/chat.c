@@ -550,12 +550,21 @@ static void put_call(struct writer *w, size_t i, bool is_delta, struct str id,
 	writer_raw(w, STR("}}"));
 }
 
+/* Where there may be no text but calls, null: it adds up to what the answer in
+ * one piece has. */
+static void put_start(struct writer *w, const struct choice *c)
+{
+	bool may_call = json_array_size(c->request->params.tools) > 0;
+	writer_raw(w, STR("\"role\":\"assistant\",\"content\":"));
+	writer_raw(w, may_call ? STR("null") : STR("\"\""));
+}
+
 static void chat_put_delta(struct writer *w, struct choice *c,
 			   const struct common_shim_delta *d)
 {
 	writer_raw(w, STR("\"delta\":{"));
 	if (!d && !c->finish)
-		writer_raw(w, STR("\"role\":\"assistant\",\"content\":\"\""));
+		put_start(w, c);
 	if (d && d->reasoning.n) {
 		writer_raw(w, STR("\"reasoning_content\":"));
 		writer_json(w, d->reasoning);

@@ -87,6 +87,7 @@ def test_a_tool_is_called_and_its_result_answered(clients, choice):  # noqa: F81
         (call,) = got.tool_calls
         assert call.id and call.function.name == "get_weather"
         assert isinstance(json.loads(call.function.arguments)["days"], int)
+        assert got.content is None
     assert streamed.finish_reason == "tool_calls"
     result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "Sunny."}
     answer = client.chat.completions.create(
