@@ -5,6 +5,7 @@
 #include "llama/grammar.h"
 #include "llama/grammar_rules.h"
 #include "llama/sample.h"
+#include "llama/shim_parts.h"
 
 #include <chat.h>
 #include <json-schema-to-grammar.h>
@@ -17,7 +18,6 @@
 #include <cstring>
 #include <exception>
 #include <memory>
-#include <random>
 #include <string>
 
 struct common_shim_templates {
@@ -270,21 +270,6 @@ static size_t bytes_begun(const common_chat_templates_inputs &in,
 	return n <= all && prompt.compare(all - n, n, text) == 0 ? n : 0;
 }
 
-/* The grammar needs schemas as llama.cpp takes them; the model is shown what
- * the client wrote. */
-static void show_tools(const common_shim_templates &t,
-		       common_chat_templates_inputs in, const char *tools,
-		       common_chat_params &params)
-try {
-	in.tools = common_chat_tools_parse_oaicompat(common_json::parse(tools));
-	in.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE; /* no grammar of them */
-	auto shown = common_chat_templates_apply(t.templates.get(), in);
-	if (shown.generation_prompt == params.generation_prompt)
-		params.prompt = shown.prompt;
-} catch (const std::exception &) {
-	/* It stays as it is. */
-}
-
 static void render(const common_shim_templates &t, const common_shim_ask &ask,
 		   common_shim_prompt &p)
 {
@@ -292,7 +277,8 @@ static void render(const common_shim_templates &t, const common_shim_ask &ask,
 	p.model = t.model;
 	p.params = common_chat_templates_apply(t.templates.get(), in);
 	if (ask.shown_tools)
-		show_tools(t, in, ask.shown_tools, p.params);
+		shim_parts_show(t.templates.get(), in, ask.shown_tools,
+				p.params);
 	p.begun = bytes_begun(in, p.params.generation_prompt);
 	auto caps = common_chat_templates_get_caps(t.templates.get());
 	p.has_tools = !in.tools.empty() &&
@@ -484,17 +470,6 @@ void common_shim_parser_free(struct common_shim_parser *p)
 	delete p;
 }
 
-static std::string new_call_id()
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789";
-	static std::random_device source;
-	std::string id = "call_";
-	for (int i = 0; i < 24; i++)
-		id += digits[source() % (sizeof digits - 1)];
-	return id;
-}
-
 /* OpenAI's clients want a call's id and name in its first piece, once and
  * whole; while only a name has come it may still grow. */
 static void tell_call(common_shim_parser &p, const common_chat_msg_diff &diff,
@@ -573,14 +548,6 @@ static void tell_raw(common_shim_parser &p, common_shim_delta_fn fn, void *ctx)
 	tell_content(rest, fn, ctx);
 }
 
-static bool is_json(const std::string &text)
-try {
-	common_json::parse(text);
-	return true;
-} catch (const std::exception &) {
-	return false;
-}
-
 /* Of formats that are no JSON themselves common makes a call's arguments, and
  * closes them at the call's end; where more white space is before that than it
  * expects it takes the call for half. */
@@ -592,25 +559,12 @@ static void tell_close(common_shim_parser &p, common_shim_delta_fn fn,
 	if (d.tool < 0 || !p.named.count(d.tool))
 		return;
 	auto &arguments = p.shown.tool_calls[d.tool].arguments;
-	if (is_json(arguments) || !is_json(arguments + "}"))
+	if (shim_parts_is_json(arguments) ||
+	    !shim_parts_is_json(arguments + "}"))
 		return;
 	arguments += "}";
 	d.arguments = STR("}");
 	fn(ctx, &d);
-}
-
-/* Bytes that are no character end what common parses; each becomes the one
- * that stands for such, as it will in JSON. */
-static void append(std::string &text, struct str added)
-{
-	while (added.n) {
-		unsigned char c = (unsigned char)added.p[0];
-		size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0x80 ? 2 : 1;
-		bool is_whole = n <= added.n && str_is_utf8(str_head(added, n));
-		text.append(is_whole ? added.p : "\xef\xbf\xbd",
-			    is_whole ? n : 3);
-		added = str_tail(added, is_whole ? n : 1);
-	}
 }
 
 int common_shim_parse(struct common_shim_parser *p, struct str added,
@@ -621,7 +575,7 @@ try {
 		tell_content(added, fn, ctx);
 		return 0;
 	}
-	append(p->text, added);
+	shim_parts_append(p->text, added);
 	bool is_last = more != COMMON_SHIM_MORE;
 	if (!added.n && !is_last)
 		return 0;
@@ -637,7 +591,7 @@ try {
 		return 0;
 	}
 	if (!now.empty()) {
-		now.set_tool_call_ids(p->ids, new_call_id);
+		now.set_tool_call_ids(p->ids, shim_parts_new_id);
 		auto diffs = common_chat_msg_diff::compute_diffs(p->shown, now);
 		p->shown = std::move(now);
 		tell(*p, is_last, diffs, fn, ctx);
