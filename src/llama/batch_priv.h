@@ -38,6 +38,7 @@ struct batch_task {
 	struct slot *slot;
 	size_t caller;		   /* fair.c: whose it is */
 	bool is_passed;		   /* fair.c: it was asked already */
+	bool has_left;		   /* its place, for lack of room */
 	size_t n_told;		   /* prompt tokens handed over */
 	size_t marks[BATCH_MARKS]; /* so many tokens computed: keep a part */
 	size_t n_marks;
@@ -147,10 +148,8 @@ must_use int batch_new_still(struct uv_loop_s *loop,
 			     struct err *e);
 bool batch_step(struct batch *b);
 
-/* Is the task's next token a picture that is not encoded yet? Then it is being
- * encoded from now on. */
-bool sight_waits(const struct batch_task *t);
-
 /* ---- one step of work; false: there was nothing to do ---- */
 bool sight_step(struct batch *b); /* pictures: encodes, computes a piece */
 bool embed_step(struct batch *b);
+/* Is its next token a picture not encoded yet? From now on it is encoded. */
+bool sight_waits(const struct batch_task *t);

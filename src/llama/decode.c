@@ -66,10 +66,11 @@ static void start(struct batch *b, struct batch_task *t, struct slot *s)
 	atomic_fetch_add(&b->n_running, 1);
 	s->task = t;
 	t->slot = s;
+	t->has_left = false;
 	lora_turn_enter(b, s);
 	draft_enter(b, s);
 	if (t->times.began_ns)
-		return; /* it had to leave, and is back */
+		return; /* it had left, and is back */
 	t->times.began_ns = timer_now_ns();
 	t->times.n_cached = s->cells.n;
 	for (size_t i = 0; i < t->n_prompt; i++)
@@ -77,18 +78,52 @@ static void start(struct batch *b, struct batch_task *t, struct slot *s)
 			sample_saw(t->ask.sample, t->ask.tokens.p[i]);
 }
 
+static struct batch_task *find_paused(struct batch *b)
+{
+	list_each (it, &b->active)
+		if (atomic_load(&batch_task_of(it)->paused))
+			return batch_task_of(it);
+	return NULL;
+}
+
+/* Are there neither slots nor room for anybody? */
+static bool is_shut(const struct batch *b)
+{
+	return atomic_load(&((struct batch *)b)->n_running) ==
+		       (size_t)b->facts.slots ||
+	       (b->is_full && !list_is_empty(&b->active));
+}
+
+/* Has the task a place beside what runs? Who does not read gives its own up; as
+ * there is much that it can read still, it takes its turn for another one. */
+static bool has_place(struct batch *b, const struct batch_task *t)
+{
+	while (is_shut(b) || (!list_is_empty(&b->active) &&
+			      prefix_cells(b, t) > llama_n_ctx(b->ctx))) {
+		struct batch_task *paused = find_paused(b);
+		if (!paused)
+			return false;
+		leave_slot(paused);
+		list_push_front(&b->queue, &paused->link);
+		b->is_full = false;
+	}
+	return true;
+}
+
 /* Gives slots to waiting tasks, as it is their turn, while their prompts fit
  * beside what runs. One that begins like a prompt being computed lets others
  * pass: soon it will find those cells. */
 static void admit(struct batch *b)
 {
-	if (atomic_load(&b->n_running) == (size_t)b->facts.slots ||
-	    (b->is_full && !list_is_empty(&b->active)))
+	if (is_shut(b) && !find_paused(b))
 		return;
 	fair_rewind(b);
 	for (struct batch_task *t; (t = fair_next(b));) {
-		if (!list_is_empty(&b->active) &&
-		    prefix_cells(b, t) > llama_n_ctx(b->ctx))
+		if (atomic_load(&t->paused)) {
+			t->has_left = false;
+			continue;
+		}
+		if (!has_place(b, t))
 			return;
 		if (prefix_is_coming(b, t))
 			continue;
@@ -321,7 +356,7 @@ void decode_make_room(struct batch *b)
 	leave_slot(t);
 	prefix_give_up(b, s);
 	list_push_front(&b->queue, &t->link);
-	b->is_full = true;
+	t->has_left = b->is_full = true;
 }
 
 void decode_fail(struct batch_task *t, const struct err *e)

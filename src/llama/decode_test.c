@@ -219,6 +219,110 @@ static void a_prompt_that_is_told_leaves_others_their_part(void **state)
 	tiny_close(&t);
 }
 
+/* ---- who does not read ---- */
+
+static void assert_said(const struct tiny_told *a, const struct tiny_told *b)
+{
+	assert_true(a->is_over && b->is_over && a->n == b->n);
+	assert_memory_equal(a->ids, b->ids, a->n * sizeof *a->ids);
+	assert_memory_equal(a->leads, b->leads, a->n * sizeof *a->leads);
+}
+
+static void who_does_not_read_gives_its_place_to_who_waits(void **state)
+{
+	struct tiny t;
+	static struct tiny_told alone, slow, other;
+	(void)state;
+	tiny_open(&t, 1024, 1, 64);
+	ask_text(&t, "", 1, 30, 50, &alone);
+	tiny_settle(&t);
+	ask_text(&t, "a", 1, 30, 50, &slow);
+	for (int i = 0; i < 5; i++)
+		tiny_step(&t);
+	batch_pause(slow.task, true);
+	tiny_settle(&t);
+	/* Nobody wants it. */
+	assert_int_equal(batch_running(t.b), 1);
+	ask_text(&t, "b", 2, 10, 3, &other);
+	tiny_settle(&t);
+	assert_true(other.is_over && other.n == 3);
+	assert_true(!slow.is_over && slow.n == 5);
+	assert_int_equal(batch_running(t.b), 0);
+	batch_pause(slow.task, false);
+	tiny_settle(&t);
+	assert_said(&slow, &alone);
+	assert_int_equal(batch_open(t.b), 0);
+	tiny_close(&t);
+}
+
+/* Two that do not fit together: the younger had to leave. */
+static void who_does_not_read_keeps_no_room_from_who_had_to_leave(void **state)
+{
+	struct tiny t;
+	static struct tiny_told alone[2], both[2];
+	(void)state;
+	tiny_open(&t, 256, 2, 64);
+	for (uint32_t i = 0; i < 2; i++) {
+		ask_text(&t, "", i, 90, 100, &alone[i]);
+		tiny_settle(&t);
+	}
+	for (uint32_t i = 0; i < 2; i++)
+		ask_text(&t, "a", i, 90, 100, &both[i]);
+	while (!t.b->is_full)
+		assert_true(tiny_step(&t));
+	batch_pause(both[0].task, true);
+	tiny_settle(&t);
+	assert_said(&both[1], &alone[1]);
+	batch_pause(both[0].task, false);
+	tiny_settle(&t);
+	assert_said(&both[0], &alone[0]);
+	tiny_close(&t);
+}
+
+/* Else a caller could have as many tasks before all others' as he likes. */
+static void who_reads_on_takes_its_turn_again(void **state)
+{
+	struct tiny t;
+	static struct tiny_told first, slow, near, far;
+	(void)state;
+	tiny_open(&t, 1024, 1, 64);
+	ask_text(&t, "a", 1, 10, 2, &first);
+	tiny_step(&t);
+	ask_text(&t, "b", 2, 10, 50, &slow);
+	ask_text(&t, "c", 3, 10, 3, &near);
+	ask_text(&t, "d", 4, 10, 3, &far);
+	while (!slow.n)
+		assert_true(tiny_step(&t));
+	batch_pause(slow.task, true);
+	while (!near.n)
+		assert_true(tiny_step(&t));
+	batch_pause(slow.task, false);
+	while (!far.is_over)
+		assert_true(tiny_step(&t));
+	assert_true(near.is_over && slow.n == 1);
+	tiny_settle(&t);
+	assert_true(slow.is_over && slow.n == 50);
+	tiny_close(&t);
+}
+
+static void who_leaves_without_a_place_is_forgotten(void **state)
+{
+	struct tiny t;
+	static struct tiny_told slow, other;
+	(void)state;
+	tiny_open(&t, 1024, 1, 64);
+	ask_text(&t, "a", 1, 30, 50, &slow);
+	tiny_step(&t);
+	batch_pause(slow.task, true);
+	ask_text(&t, "b", 2, 10, 3, &other);
+	tiny_settle(&t);
+	cancel(&slow);
+	tiny_settle(&t);
+	assert_int_equal(batch_open(t.b), 0);
+	assert_int_equal(batch_running(t.b), 0);
+	tiny_close(&t);
+}
+
 /* ---- the context is full ---- */
 
 static void a_full_context_ends_with_length_and_shifts_nothing(void **state)
@@ -280,6 +384,12 @@ int main(void)
 			a_short_prompt_is_done_while_a_long_one_goes_on),
 		cmocka_unit_test(
 			a_prompt_that_is_told_leaves_others_their_part),
+		cmocka_unit_test(
+			who_does_not_read_gives_its_place_to_who_waits),
+		cmocka_unit_test(
+			who_does_not_read_keeps_no_room_from_who_had_to_leave),
+		cmocka_unit_test(who_reads_on_takes_its_turn_again),
+		cmocka_unit_test(who_leaves_without_a_place_is_forgotten),
 		cmocka_unit_test(
 			a_full_context_ends_with_length_and_shifts_nothing),
 		cmocka_unit_test(who_must_leave_for_lack_of_room_says_the_same),

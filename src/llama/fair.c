@@ -67,9 +67,8 @@ static bool is_before(struct batch *b, const struct batch_task *x,
 		      const struct batch_task *y)
 {
 	const struct fair_caller *of_x = caller(b, x), *of_y = caller(b, y);
-	bool left_x = x->times.began_ns, left_y = y->times.began_ns;
-	if (left_x || left_y)
-		return left_x && !left_y;
+	if (x->has_left || y->has_left)
+		return x->has_left && !y->has_left;
 	if (of_x->n_places != of_y->n_places)
 		return of_x->n_places < of_y->n_places;
 	return of_x->turn < of_y->turn;

@@ -4,7 +4,8 @@
  * those to the one whose last turn is longest ago, and of one caller's tasks to
  * the oldest. So a caller with a hundred tasks makes another wait for one of
  * them and not for all, and nobody waits for ever: who comes new takes its turn
- * behind all that wait. A task that had to leave its place comes before all.
+ * behind all that wait. A task that had to leave its place for lack of room
+ * comes before all.
  *
  * Prompts that are computed in one step share its room, since a short one
  * should not wait for the end of a long one. Belongs to the compute thread. */
