@@ -151,5 +151,4 @@ bool batch_step(struct batch *b);
 /* ---- one step of work; false: there was nothing to do ---- */
 bool sight_step(struct batch *b); /* pictures: encodes, computes a piece */
 bool embed_step(struct batch *b);
-/* Is its next token a picture not encoded yet? From now on it is encoded. */
-bool sight_waits(const struct batch_task *t);
+bool sight_waits(const struct batch_task *t); /* for a picture: has it made */
