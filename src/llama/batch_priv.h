@@ -30,19 +30,16 @@ struct batch_task {
 	struct batch_times told; /* as of the last event delivered */
 
 	/* Between the threads. */
-	atomic_bool cancelled;
-	atomic_bool paused;
+	atomic_bool cancelled, paused;
 
 	/* The compute thread's. */
 	struct list link; /* in inbox, queue or active */
 	struct slot *slot;
 	size_t caller;		   /* fair.c: whose it is */
-	bool is_passed;		   /* fair.c: it was asked already */
-	bool has_left;		   /* its place, for lack of room */
+	bool is_passed, has_left;  /* fair.c: was asked; had no room */
 	size_t n_told;		   /* prompt tokens handed over */
 	size_t marks[BATCH_MARKS]; /* so many tokens computed: keep a part */
-	size_t n_marks;
-	size_t last_mark;
+	size_t n_marks, last_mark;
 	struct batch_times times;
 	enum batch_end why;
 	struct err err;
@@ -129,8 +126,7 @@ static inline double batch_smooth(double was, double now, double weight)
 /* ---- batch.c, on the compute thread ---- */
 void batch_tell_token(struct batch_task *t, const struct batch_token *token,
 		      const struct sample_prob *top);
-/* The vector becomes the loop's. */
-void batch_tell_vector(struct batch_task *t, float *vector);
+void batch_tell_vector(struct batch_task *t, float *vector); /* the loop's */
 /* Ends a task that is in no list; it is the loop's after. */
 void batch_tell_end(struct batch_task *t, enum batch_end why);
 void batch_add(struct batch *b, llama_token token, size_t pos, llama_seq_id seq,
