@@ -23,6 +23,7 @@ struct sample {
 	int32_t *recent; /* owned ring of the last spec.last_n tokens */
 	size_t n_recent;
 	size_t at;
+	bool has_room; /* for what follows from the size of the vocabulary */
 };
 
 static bool has_penalties(const struct sample_spec *spec)
@@ -79,18 +80,28 @@ int sample_new(const struct weights *w, const struct sample_spec *spec,
 	if (s->n_biases)
 		memcpy(s->biases, spec->biases,
 		       s->n_biases * sizeof *s->biases);
-	if (has_penalties(spec)) {
-		s->counts = xcalloc(s->n_vocab, sizeof *s->counts);
-		s->recent = xcalloc((size_t)spec->last_n, sizeof *s->recent);
-	}
-	if (s->n_biases || s->counts)
-		s->logits = xcalloc(s->n_vocab, sizeof *s->logits);
-	if (spec->temperature > 0) {
+	if (spec->temperature > 0)
 		s->chain = chain_new(spec);
-		s->candidates = xcalloc(n_candidates(s), sizeof *s->candidates);
-	}
 	*out = steal(&s);
 	return 0;
+}
+
+/* At its first token: answers wait by the thousand, with megabytes each where
+ * vocabularies are large. */
+static void make_room(struct sample *s)
+{
+	bool counts = has_penalties(&s->spec);
+	if (s->has_room)
+		return;
+	s->has_room = true;
+	if (counts) {
+		s->counts = xcalloc(s->n_vocab, sizeof *s->counts);
+		s->recent = xcalloc((size_t)s->spec.last_n, sizeof *s->recent);
+	}
+	if (counts || s->n_biases)
+		s->logits = xcalloc(s->n_vocab, sizeof *s->logits);
+	if (s->chain)
+		s->candidates = xcalloc(n_candidates(s), sizeof *s->candidates);
 }
 
 void sample_free(struct sample *s)
@@ -114,6 +125,7 @@ void sample_saw(struct sample *s, int32_t token)
 		common_shim_sampler_saw(s->bound, token);
 		return;
 	}
+	make_room(s);
 	if (!s->counts || token < 0 || (size_t)token >= s->n_vocab)
 		return;
 	if (s->n_recent == (size_t)s->spec.last_n)
@@ -239,6 +251,7 @@ int32_t sample_next(struct sample *s, struct llama_context *ctx, int32_t row)
 {
 	if (s->bound)
 		return common_shim_sampler_next(s->bound, ctx, row);
+	make_room(s);
 	const float *logits = edited(s, llama_get_logits_ith(ctx, row));
 	int32_t token =
 		s->chain ? draw(s, logits) : likeliest(logits, s->n_vocab);

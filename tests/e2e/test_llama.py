@@ -1,6 +1,7 @@
 """modeld-llama by itself: chats, completions, their fields, errors and ends."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -499,6 +500,25 @@ def test_more_than_fits_waits_and_is_answered(spawn):
             TEXT, prompt=f"Story {i}: " + "word " * 150, max_tokens=120, temperature=0,
             ignore_eos=True).json(), range(6)))
     assert all(g["usage"]["completion_tokens"] == 120 for g in got), got
+
+
+def test_answers_that_wait_reserve_little_memory(spawn):
+    m = spawn(TEXT_GGUF, "--ctx-size", 512, "--parallel", 1)
+
+    def data():
+        status = open(f"/proc/{m.process.pid}/status").read()
+        return int(re.search(r"VmData:\s+(\d+)", status).group(1)) << 10
+
+    # Each counts all tokens of the vocabulary, once it is its turn.
+    body = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "n": 128, "top_k": 0,
+            "temperature": 1, "presence_penalty": 1, "stream": True}
+    before = data()
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(stack.enter_context(m.client()).stream("POST", TEXT, json=body))
+        assert m.metric("queued") > 400
+        assert data() - before < 400 << 18
+    eventually(lambda: m.metric("running") + m.metric("queued") == 0)
 
 
 def test_a_full_context_ends_with_length(spawn):
