@@ -136,6 +136,40 @@ bool schema_holds_values(const char *keyword)
 	       (is_in(keyword, notes) && !schema_holds_members(keyword));
 }
 
+static int each_of(json_t *inner, schema_each_fn fn, void *ctx)
+{
+	const char *key;
+	size_t i;
+	json_t *s;
+	json_object_foreach(inner, key, s)
+	{
+		if (fn(ctx, s))
+			return -1;
+	}
+	json_array_foreach(inner, i, s)
+	{
+		if (fn(ctx, s))
+			return -1;
+	}
+	return 0;
+}
+
+int schema_each(json_t *s, schema_each_fn fn, void *ctx)
+{
+	const char *key;
+	json_t *inner;
+	if (json_is_array(s))
+		return each_of(s, fn, ctx);
+	json_object_foreach(s, key, inner)
+	{
+		if (schema_holds_members(key)
+			    ? each_of(inner, fn, ctx)
+			    : !schema_holds_values(key) && fn(ctx, inner))
+			return -1;
+	}
+	return 0;
+}
+
 static int refuse(struct check *c, const char *what)
 {
 	return err_field(c->e, c->field,

@@ -30,3 +30,8 @@ must_use int schema_fit(json_t *schema, bool strict, const char *field,
  * values and notes, and no schema. Pure. */
 bool schema_holds_members(const char *keyword);
 bool schema_holds_values(const char *keyword);
+/* Calls fn with each schema that lies directly in this one, or in a list, until
+ * it gives -1: all but values, since a reference may name any place; where
+ * nobody knows what an object is, it is taken for a schema. */
+typedef int (*schema_each_fn)(void *ctx, json_t *s);
+must_use int schema_each(json_t *s, schema_each_fn fn, void *ctx);

@@ -16,8 +16,6 @@ struct fit {
 	struct err *e;
 };
 
-static int fit_any(struct fit *f, json_t *s);
-
 static int fit_pattern(struct fit *f, json_t *s)
 {
 	json_t *pattern = json_object_get(s, "pattern");
@@ -148,46 +146,15 @@ static int fit_integer(struct fit *f, json_t *s)
 	return 0;
 }
 
-static int fit_all(struct fit *f, json_t *inner)
+/* Its depth is bounded, as the body's it came in. */
+static int fit_any(void *fit, json_t *s)
 {
-	const char *key;
-	size_t i;
-	json_t *each;
-	json_object_foreach(inner, key, each)
-	{
-		if (fit_any(f, each))
-			return -1;
-	}
-	json_array_foreach(inner, i, each)
-	{
-		if (fit_any(f, each))
-			return -1;
-	}
-	return 0;
-}
-
-/* Everything but values, since a reference may name any place; where nobody
- * knows what it is, an object is taken for a schema. Its depth is bounded, as
- * the body's it came in. */
-static int fit_any(struct fit *f, json_t *s)
-{
-	const char *key;
-	json_t *inner;
-	if (json_is_array(s))
-		return fit_all(f, s);
-	if (!json_is_object(s))
-		return 0;
-	if (fit_pattern(f, s) || fit_counts(f, s, "minLength", "maxLength") ||
-	    fit_counts(f, s, "minItems", "maxItems") || fit_integer(f, s))
+	struct fit *f = fit;
+	if (json_is_object(s) &&
+	    (fit_pattern(f, s) || fit_counts(f, s, "minLength", "maxLength") ||
+	     fit_counts(f, s, "minItems", "maxItems") || fit_integer(f, s)))
 		return -1;
-	json_object_foreach(s, key, inner)
-	{
-		if (schema_holds_members(key)
-			    ? fit_all(f, inner)
-			    : !schema_holds_values(key) && fit_any(f, inner))
-			return -1;
-	}
-	return 0;
+	return schema_each(s, fit_any, f);
 }
 
 int schema_fit(json_t *schema, bool strict, const char *field, struct err *e)

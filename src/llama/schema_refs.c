@@ -157,49 +157,19 @@ static json_t *reference_to(const struct refs *r, size_t i)
 
 /* ---- all of them ---- */
 
-static int find_all(struct refs *r, json_t *s);
-
-static int find_each(struct refs *r, json_t *inner)
-{
-	const char *key;
-	size_t i;
-	json_t *each;
-	json_object_foreach(inner, key, each)
-	{
-		if (find_all(r, each))
-			return -1;
-	}
-	json_array_foreach(inner, i, each)
-	{
-		if (find_all(r, each))
-			return -1;
-	}
-	return 0;
-}
-
 /* Its depth is bounded: the body it came in was (LIMIT_JSON_DEPTH). */
-static int find_all(struct refs *r, json_t *s)
+static int find_all(void *refs, json_t *s)
 {
+	struct refs *r = refs;
 	const char *ref = json_string_value(json_object_get(s, "$ref"));
-	const char *key;
 	struct place p;
 	size_t i;
-	json_t *inner;
-	if (json_is_array(s))
-		return find_each(r, s);
 	if (ref && *ref == '#') {
 		if (follow(r, ref, &p) || find_number(r, &p, &i))
 			return -1;
 		json_object_set_new(s, "$ref", reference_to(r, i));
 	}
-	json_object_foreach(s, key, inner)
-	{
-		if (schema_holds_members(key)
-			    ? find_each(r, inner)
-			    : !schema_holds_values(key) && find_all(r, inner))
-			return -1;
-	}
-	return 0;
+	return schema_each(s, find_all, r);
 }
 
 /* A reference stays where it was. */
