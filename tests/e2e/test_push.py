@@ -276,8 +276,8 @@ def test_a_kill_loses_nothing_here_and_the_next_push_ends_well(registry, relay, 
         modeld = start(store / "a")
     before = relay.sent
     arrives(modeld, ref)
-    # The small layer had arrived before.
-    assert relay.sent - before < sizes[1] + MB
+    # The small layer had arrived before; megabytes of who was killed may have been under way.
+    assert relay.sent - before < sizes[1] + sizes[0] // 2
     check_arrived(start, store / "b", ref, m)
 
 
