@@ -184,6 +184,8 @@ int lineedit_read(struct lineedit *l, const char *prompt, struct str *line)
 	int n = 0;
 	l->prompt = prompt;
 	l->is_interrupted = false;
+	/* It would show the prompt first; ^D typed in between would be lost. */
+	el_set(l->el, EL_PREP_TERM, 1);
 	const char *typed = el_gets(l->el, &n);
 	if (l->is_interrupted)
 		return LINEEDIT_INTERRUPT;

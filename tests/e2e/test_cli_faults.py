@@ -470,6 +470,40 @@ def test_history_outlives_the_chat_and_can_be_off(against, tmp_path):
     t.close()
 
 
+SLOW_TERMINAL = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <termios.h>
+#include <unistd.h>
+
+int tcsetattr(int fd, int when, const struct termios *t)
+{
+	int (*set)(int, int, const struct termios *) = dlsym(RTLD_NEXT, "tcsetattr");
+	usleep(300000);
+	return set(fd, when, t);
+}
+"""
+
+
+def test_an_end_typed_as_soon_as_the_prompt_is_there_is_one(against, tmp_path):
+    """A terminal that still gives whole lines would swallow it."""
+    (tmp_path / "slow.c").write_text(SLOW_TERMINAL)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "slow.so", tmp_path / "slow.c"],
+                   check=True)
+    cli, _ = against(chat_routes(echo))
+    t = cli.terminal("run", "m", env={"LD_PRELOAD": str(tmp_path / "slow.so"),
+                                      "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    for said in ("one", "two"):
+        t.expect("> ")
+        t.send(f"{said}\r")
+        t.expect(f"u:{said}>")
+    t.expect("> ")
+    t.sendeof()
+    t.expect(pexpect.EOF)
+    t.close()
+    assert t.exitstatus == 0
+
+
 def test_ctrl_c_stops_the_answer_and_not_the_program(against):
     cut = []
 
