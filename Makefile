@@ -41,7 +41,7 @@ flags_release = -DCMAKE_BUILD_TYPE=RelWithDebInfo
 flags_dev = -DCMAKE_BUILD_TYPE=Debug
 flags_asan = -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=address,undefined $(quick)
 flags_tsan = -DCMAKE_BUILD_TYPE=Debug -DSANITIZE=thread $(quick)
-# Sanitized tests take a third of the time of those without optimisation.
+# Or sanitized tests would mostly wait for models that compute.
 quick = -DCMAKE_C_FLAGS=-O1 -DCMAKE_CXX_FLAGS=-O1
 flags_clang = -DCMAKE_BUILD_TYPE=Debug \
 	-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
