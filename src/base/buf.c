@@ -118,20 +118,14 @@ int buf_put_json(struct buf *b, struct str s)
 			s = str_tail(s, n);
 			continue;
 		}
-		unsigned char c = (unsigned char)s.p[0];
-		n = 1;
-		if (c < 0x80) {
-			full = put_escape(b, c);
-		} else {
-			size_t len = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-			if (len <= s.n && str_is_utf8(str_head(s, len))) {
-				full = buf_put(b, s.p, len);
-				n = len;
-			} else {
-				full = buf_puts(b, "\xef\xbf\xbd");
-			}
-		}
-		s = str_tail(s, n);
+		n = str_utf8(s);
+		if (n == 1)
+			full = put_escape(b, (unsigned char)s.p[0]);
+		else if (n)
+			full = buf_put(b, s.p, n);
+		else
+			full = buf_puts(b, "\xef\xbf\xbd");
+		s = str_tail(s, MAX(n, (size_t)1));
 	}
 	if (!full)
 		full = buf_put(b, "\"", 1);

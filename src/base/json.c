@@ -175,14 +175,10 @@ static int hex4(struct scan *s, unsigned *out)
 		return wrong(s, "a \\u needs four hex digits");
 	*out = 0;
 	for (int i = 0; i < 4; i++) {
-		unsigned char c = (unsigned char)s->text.p[s->at++];
-		unsigned v = c >= '0' && c <= '9'   ? c - '0' + 0u
-			     : c >= 'a' && c <= 'f' ? c - 'a' + 10u
-			     : c >= 'A' && c <= 'F' ? c - 'A' + 10u
-						    : 16u;
-		if (v > 15)
+		int digit = str_hex(s->text.p[s->at++]);
+		if (digit < 0)
 			return wrong(s, "a \\u needs four hex digits");
-		*out = *out * 16 + v;
+		*out = *out * 16 + (unsigned)digit;
 	}
 	return 0;
 }

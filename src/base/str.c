@@ -81,11 +81,19 @@ char *str_dup(struct str a)
 	return s;
 }
 
-/* How many bytes the well-formed sequence at p takes; 0 if it is not one. The
- * bounds of the second byte exclude overlong forms, surrogates and what lies
- * beyond U+10FFFF (RFC 3629, section 4). */
-static size_t sequence(const unsigned char *p, size_t n)
+int str_hex(char c)
 {
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The bounds of the second byte exclude overlong forms, surrogates and what
+ * lies beyond U+10FFFF (RFC 3629, section 4). */
+size_t str_utf8(struct str a)
+{
+	const unsigned char *p = (const unsigned char *)a.p;
 	unsigned char lo = 0x80, hi = 0xbf;
 	size_t len;
 	if (p[0] < 0x80)
@@ -101,7 +109,7 @@ static size_t sequence(const unsigned char *p, size_t n)
 		lo = 0x90;
 	else if (p[0] == 0xf4)
 		hi = 0x8f;
-	if (n < len || p[1] < lo || p[1] > hi)
+	if (a.n < len || p[1] < lo || p[1] > hi)
 		return 0;
 	for (size_t i = 2; i < len; i++)
 		if ((p[i] & 0xc0) != 0x80)
@@ -111,12 +119,11 @@ static size_t sequence(const unsigned char *p, size_t n)
 
 bool str_is_utf8(struct str a)
 {
-	const unsigned char *p = (const unsigned char *)a.p;
-	for (size_t i = 0; i < a.n;) {
-		size_t len = sequence(p + i, a.n - i);
+	while (a.n) {
+		size_t len = str_utf8(a);
 		if (!len)
 			return false;
-		i += len;
+		a = str_tail(a, len);
 	}
 	return true;
 }

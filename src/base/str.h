@@ -57,5 +57,10 @@ bool str_split(struct str *rest, char sep, struct str *piece);
 bool str_to_u64(struct str a, uint64_t *out);
 /* A NUL-terminated copy; the caller frees it. */
 char *str_dup(struct str a) must_use;
-/* Are these bytes well-formed UTF-8 (RFC 3629)? */
+/* What a hex digit of either case stands for, or -1. */
+int str_hex(char c);
+/* How many bytes the character takes that `a`, which is not empty, begins with:
+ * well-formed UTF-8 (RFC 3629), else 0. */
+size_t str_utf8(struct str a);
+/* Is all of it that? */
 bool str_is_utf8(struct str a);

@@ -46,14 +46,6 @@ static bool is(unsigned char c, unsigned class)
 	return (head_class[c] & class) != 0;
 }
 
-static int hex(unsigned char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Where a part of the size line ends: at the next extension or at CR. */
 static bool line_goes_on(struct chunk_decoder *d, unsigned char c)
 {
@@ -69,7 +61,7 @@ static bool line_goes_on(struct chunk_decoder *d, unsigned char c)
 
 static int size(struct chunk_decoder *d, unsigned char c, struct err *e)
 {
-	int digit = hex(c);
+	int digit = str_hex((char)c);
 	if (digit >= 0) {
 		if (d->digits == MAX_DIGITS)
 			return bad(e, "a chunk size is too long");

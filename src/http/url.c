@@ -4,14 +4,6 @@
 #include <stdio.h>
 #include <sys/un.h>
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Decodes into `out`, which has room for in.n bytes. False unless the outcome
  * is text: UTF-8 without control characters. */
 static bool decode(struct str in, bool is_query, char *out, size_t *n)
@@ -22,7 +14,8 @@ static bool decode(struct str in, bool is_query, char *out, size_t *n)
 		if (c == '%') {
 			if (in.n - i < 3)
 				return false;
-			int hi = hex(in.p[i + 1]), lo = hex(in.p[i + 2]);
+			int hi = str_hex(in.p[i + 1]);
+			int lo = str_hex(in.p[i + 2]);
 			if (hi < 0 || lo < 0)
 				return false;
 			c = (char)(hi << 4 | lo);

@@ -65,11 +65,7 @@ static int read_hex(struct reader *r, size_t n, uint32_t *out)
 	if ((size_t)(r->end - r->p) < n)
 		return refuse(r, "an escape has too few digits");
 	for (size_t i = 0; i < n; i++) {
-		char c = *r->p++;
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-						   : -1;
+		int digit = str_hex(*r->p++);
 		if (digit < 0)
 			return refuse(r, "an escape has too few digits");
 		*out = *out << 4 | (uint32_t)digit;

@@ -29,21 +29,13 @@ static int refuse(struct refs *r, const char *ref, const char *why)
 			 ref, why);
 }
 
-static int hex(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
 /* "%41", and then "~0" and "~1"; in place, it only becomes shorter. */
 static void unescape(char *p)
 {
 	char *to = p;
 	for (const char *from = p; *from; from++) {
-		int high = *from == '%' ? hex(from[1]) : -1;
-		int low = high < 0 ? -1 : hex(from[2]);
+		int high = *from == '%' ? str_hex(from[1]) : -1;
+		int low = high < 0 ? -1 : str_hex(from[2]);
 		int code = low < 0 ? 0 : high << 4 | low;
 		*to++ = code ? (char)code : *from;
 		from += code ? 2 : 0;

@@ -19,12 +19,9 @@ try {
 void shim_parts_append(std::string &text, struct str added)
 {
 	while (added.n) {
-		unsigned char c = (unsigned char)added.p[0];
-		size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0x80 ? 2 : 1;
-		bool is_whole = n <= added.n && str_is_utf8(str_head(added, n));
-		text.append(is_whole ? added.p : "\xef\xbf\xbd",
-			    is_whole ? n : 3);
-		added = str_tail(added, is_whole ? n : 1);
+		size_t n = str_utf8(added);
+		text.append(n ? added.p : "\xef\xbf\xbd", n ? n : 3);
+		added = str_tail(added, n ? n : 1);
 	}
 }
 

@@ -1,13 +1,5 @@
 #include "oci/gojson.h"
 
-/* Bytes of the UTF-8 sequence that `s` begins with; 0 if it is none. */
-static size_t sequence(struct str s)
-{
-	unsigned char c = (unsigned char)s.p[0];
-	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-	return n <= s.n && str_is_utf8(str_head(s, n)) ? n : 0;
-}
-
 static bool is_line_separator(struct str s)
 {
 	return str_starts(s, "\xe2\x80\xa8") || str_starts(s, "\xe2\x80\xa9");
@@ -42,7 +34,7 @@ int gojson_put(struct buf *out, const char *z)
 	if (buf_puts(out, "\""))
 		return BUF_FULL;
 	while (s.n) {
-		size_t n = sequence(s);
+		size_t n = str_utf8(s);
 		if (put_sequence(out, s, n))
 			return BUF_FULL;
 		s = str_tail(s, MAX(n, 1));
