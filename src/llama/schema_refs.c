@@ -1,5 +1,6 @@
 #include "llama/schema_refs.h"
 #include "base/limits.h"
+#include "llama/intern.h"
 #include "llama/schema.h"
 
 /* A schema that is referred to, and where it lies: in an object by a name that
@@ -15,7 +16,8 @@ struct refs {
 	json_t *root;
 	struct place *all; /* owned; each schema once */
 	size_t n, cap;
-	size_t first; /* number of all[0] among the request's */
+	struct intern numbers; /* of schemas in `all`, by their addresses */
+	size_t first;	       /* number of all[0] among the request's */
 	const char *field;
 	struct err *e;
 };
@@ -116,11 +118,8 @@ static int follow(struct refs *r, const char *ref, struct place *p)
 /* Its number among those of this schema. */
 static int find_number(struct refs *r, const struct place *p, size_t *out)
 {
-	size_t i = 0;
-	while (i < r->n && r->all[i].schema != p->schema)
-		i++;
-	*out = i;
-	if (i < r->n)
+	*out = intern_put(&r->numbers, &p->schema, sizeof p->schema);
+	if (*out < r->n)
 		return 0;
 	if (r->n == LIMIT_SCHEMA_MEMBERS)
 		return err_field(r->e, r->field,
@@ -205,10 +204,12 @@ int schema_refs_move(json_t *schema, size_t *made, const char *field,
 	struct refs r = {
 		.root = schema, .first = *made, .field = field, .e = e
 	};
+	intern_init(&r.numbers, SIZE_MAX);
 	int got = find_all(&r, schema);
 	if (got == 0 && r.n)
 		move_all(&r);
 	*made += r.n;
+	intern_fini(&r.numbers);
 	free(r.all);
 	return got;
 }
