@@ -47,6 +47,12 @@ def eventually(check, seconds=60):
         time.sleep(0.01)
 
 
+def memory_kib(pid, what="RSS"):
+    """Of a process: RSS, HWM (the most that it ever had), Data; see proc_pid_status(5)."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(rf"Vm{what}:\s+(\d+)", status).group(1))
+
+
 def quick(seconds, action, tries=10):
     """What takes less than this where there is time for it. On a machine that is busy with
     other things one try says nothing, so one of several is enough; gives what that one gave."""
@@ -126,8 +132,7 @@ class Modeld:
         return 0.0
 
     def rss_kib(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+        return memory_kib(self.process.pid)
 
     def stop(self, expect=0):
         self.http.close()

@@ -8,7 +8,7 @@ import resource
 import httpx
 import pytest
 
-from conftest import EMBED, eventually, is_sanitized, package
+from conftest import EMBED, eventually, is_sanitized, memory_kib, package
 from gguf_fixtures import U32, tiny
 from llama_fixtures import TEXT_GGUF, spawn  # noqa: F401
 from test_lifecycle import CHAT
@@ -19,11 +19,10 @@ LIAR = "ai/liar"
 
 def counted(pid):
     """What the kernel counts of a process, and the most that it lets it have."""
-    proc = pathlib.Path(f"/proc/{pid}")
-    data = int(re.search(r"VmData:\s+(\d+)", (proc / "status").read_text()).group(1)) << 10
-    most = re.search(r"Max data size\s+(\w+)\s+(\w+)", (proc / "limits").read_text())
+    limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+    most = re.search(r"Max data size\s+(\w+)\s+(\w+)", limits)
     assert most.group(1) == most.group(2), "the worker could raise it"
-    return data, None if most.group(1) == "unlimited" else int(most.group(1))
+    return memory_kib(pid, "Data") << 10, None if most.group(1) == "unlimited" else int(most.group(1))
 
 
 def test_honest_models_stay_far_below(start, models_store):

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, eventually, quick
+from conftest import BUILD, eventually, memory_kib, quick
 from host_fixtures import ADDRESS, NAME, bare_host, fresh_host, host  # noqa: F401
 
 PROGRAM = BUILD / "modeld-docker"
@@ -194,9 +194,9 @@ def pid_of(child):
 
 def peak_mb(child):
     """The most memory that it ever had; what AddressSanitizer adds is taken off roughly."""
-    proc = pathlib.Path(f"/proc/{pid_of(child)}")
-    kb = int((proc / "status").read_text().split("VmHWM:")[1].split()[0])
-    return kb / 1024 / (4 if "asan" in (proc / "maps").read_text() else 1)
+    pid = pid_of(child)
+    maps = pathlib.Path(f"/proc/{pid}/maps").read_text()
+    return memory_kib(pid, "HWM") / 1024 / (4 if "asan" in maps else 1)
 
 
 # ---- the one name ----

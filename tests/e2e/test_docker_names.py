@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, eventually
+from conftest import BUILD, eventually, memory_kib
 from host_fixtures import ADDRESS, NAME, bare_host, fresh_host, host  # noqa: F401
 
 PROGRAM = BUILD / "modeld-docker"
@@ -599,7 +599,7 @@ def cpu_ms(child):
 
 
 def peak_mb(child):
-    return int((proc(child) / "status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+    return memory_kib(proc(child).name, "HWM") / 1024
 
 
 HOSTILE = {

@@ -3,7 +3,6 @@ Each costs its own worker at most; the client is told why, and everyone else is 
 
 import json
 import os
-import pathlib
 import re
 import resource
 import struct
@@ -13,7 +12,7 @@ import time
 import pytest
 
 import gguf_fixtures as gguf
-from conftest import EMBED, TEXT, eventually, is_sanitized, package
+from conftest import EMBED, TEXT, eventually, is_sanitized, memory_kib, package
 from gguf_fixtures import ARRAY, I32, STRING, U16, U32, U64, file, text, tiny
 from llama_fixtures import TEXT_GGUF, spawn  # noqa: F401 (a fixture)
 from test_lifecycle import CHAT, fake, starts  # noqa: F401 (fixtures)
@@ -258,9 +257,7 @@ def test_a_template_without_end_costs_one_request(spawn, tmp_path, name):
         assert r.status_code == 422 and "was stopped" in message and "send less" in message
         assert re.search(words, message), message
     assert m.chat("hi").status_code == 200 and m.process.pid == pid
-    peak = re.search(r"VmHWM:\s+(\d+)",
-                     pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)
-    assert int(peak) < (2 << 20), "KiB"
+    assert memory_kib(pid, "HWM") < (2 << 20)
 
 
 @pytest.mark.parametrize("name", ENDLESS)

@@ -4,7 +4,6 @@ import base64
 import concurrent.futures
 import json
 import os
-import pathlib
 import re
 import socket
 import struct
@@ -14,7 +13,7 @@ import zlib
 import openai
 import pytest
 from gguf import GGUFValueType as T
-from conftest import BUILD, eventually
+from conftest import BUILD, eventually, memory_kib
 from images_fixtures import (WIDTH, embedding_of, image, make_llava, make_seeing,  # noqa: F401
                              make_text, picture, png, projector, seeing, text, url, user)
 from llama_fixtures import (ROOT, TEXT_GGUF, copy_gguf, finish_gguf, launch, llama,  # noqa: F401
@@ -246,8 +245,7 @@ def bomb():
 
 
 def rss(m):
-    status = pathlib.Path(f"/proc/{m.process.pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) << 10
+    return memory_kib(m.process.pid, "HWM") << 10
 
 
 WHOLE = picture(1)

@@ -14,7 +14,7 @@ import threading
 
 import pytest
 
-from conftest import BUILD, EMBED_GGUF, TEXT, TEXT_GGUF, eventually, package, quick
+from conftest import BUILD, EMBED_GGUF, TEXT, TEXT_GGUF, eventually, memory_kib, package, quick
 from test_hostile import statuses, talk
 from test_lifecycle import CHAT, fake  # noqa: F401 (a fixture)
 
@@ -272,8 +272,7 @@ def test_a_large_request_that_waits_for_a_load_costs_little(fake):
     s = m.connect()
     s.sendall(post(b"/v1/chat/completions", body))
     peak = eventually(lambda: m.metric("modeld_requests_queued") == 1 and m.rss_kib())
-    status = pathlib.Path(f"/proc/{m.process.pid}/status").read_text()
-    peak = int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
+    peak = memory_kib(m.process.pid, "HWM")
     s.close()
     assert peak - before < 250 << 10
 

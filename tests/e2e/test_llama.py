@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from conftest import eventually, quick
+from conftest import eventually, memory_kib, quick
 from llama_fixtures import EMBED_GGUF, LLAMA, TEXT_GGUF, launch, llama, spawn  # noqa: F401
 
 CHAT = "/v1/chat/completions"
@@ -504,20 +504,15 @@ def test_more_than_fits_waits_and_is_answered(spawn):
 
 def test_answers_that_wait_reserve_little_memory(spawn):
     m = spawn(TEXT_GGUF, "--ctx-size", 512, "--parallel", 1)
-
-    def data():
-        status = open(f"/proc/{m.process.pid}/status").read()
-        return int(re.search(r"VmData:\s+(\d+)", status).group(1)) << 10
-
     # Each counts all tokens of the vocabulary, once it is its turn.
     body = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "n": 128, "top_k": 0,
             "temperature": 1, "presence_penalty": 1, "stream": True}
-    before = data()
+    before = memory_kib(m.process.pid, "Data")
     with contextlib.ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(stack.enter_context(m.client()).stream("POST", TEXT, json=body))
         assert m.metric("queued") > 400
-        assert data() - before < 400 << 18
+        assert memory_kib(m.process.pid, "Data") - before < 400 << 8
     eventually(lambda: m.metric("running") + m.metric("queued") == 0)
 
 

@@ -4,12 +4,11 @@ strict schemas, filling in, template variables, broken history."""
 import concurrent.futures
 import datetime
 import json
-import pathlib
 import re
 
 import pytest
 
-from conftest import ROOT, eventually
+from conftest import ROOT, eventually, memory_kib
 from llama_fixtures import INFILL_MARKS, TEXT_GGUF, launch, llama, make_infiller, spawn  # noqa: F401
 
 USER = {"role": "user", "content": "Which is larger, 3 or 5?"}
@@ -332,8 +331,7 @@ def test_a_schema_that_nothing_fits_takes_no_memory(llama, caller, schema, place
             schema["$ref"] = "#/properties/a/x/y"
     r = m.chat(**ask, max_tokens=4)
     assert r.status_code == 400 and r.json()["error"]["type"] == "invalid_request_error", r.text
-    status = (pathlib.Path("/proc") / str(m.process.pid) / "status").read_text()
-    assert int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) < 2 << 20
+    assert memory_kib(m.process.pid, "HWM") < 2 << 20
 
 
 def test_a_pattern_that_takes_for_ever_ends_and_others_are_answered(llama):

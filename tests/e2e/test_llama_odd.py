@@ -2,13 +2,11 @@
 be made, a format with a call, ends forbidden in a format, temperatures near nothing."""
 
 import json
-import pathlib
-import re
 
 import gguf
 import pytest
 
-from conftest import ROOT, is_sanitized
+from conftest import ROOT, is_sanitized, memory_kib
 from gguf_fixtures import FIRST_LETTER
 from kinds_fixtures import kinds  # noqa: F401
 from llama_fixtures import (  # noqa: F401
@@ -33,8 +31,7 @@ def caller(tmp_path_factory):
 
 
 def rss_kib(m):
-    status = pathlib.Path(f"/proc/{m.process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+    return memory_kib(m.process.pid)
 
 
 def begun(text):

@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import random
-import re
 import shutil
 import subprocess
 import threading
@@ -15,7 +14,7 @@ import time
 import httpx
 import pytest
 
-from conftest import BUILD, TEXT, Modeld, eventually, is_sanitized, quick
+from conftest import BUILD, TEXT, Modeld, eventually, is_sanitized, memory_kib, quick
 from registry_fixtures import (CONFIG, GGUF, INDEX, LICENSE, MANIFEST, Model, Registry, blob_path,
                                check_stored, digest, free_port, memory, model, noise, pull, push,
                                registry, store)
@@ -374,8 +373,7 @@ def test_others_are_answered_during_four_pulls(registry, start, models_store, st
     # Far above what a stopped loop would show on the busiest machine, far below a pull's limits.
     assert all(max(times) < 30 for times in worst.values()), worst
     if not is_sanitized():
-        status = pathlib.Path(f"/proc/{modeld.process.pid}/status").read_text()
-        peak = int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
+        peak = memory_kib(modeld.process.pid, "HWM")
         print(f"most memory in four pulls: {peak} KiB")
         assert peak < 32 * 1024
 

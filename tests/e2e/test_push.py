@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import json
-import pathlib
-import re
 import subprocess
 import threading
 import time
@@ -11,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from conftest import eventually, is_sanitized
+from conftest import eventually, is_sanitized, memory_kib
 from push_fixtures import (Relay, arrives, check_arrived, have, other, relay, send, tag, uploads)
 from registry_fixtures import (GGUF, LICENSE, Model, Registry, blob_path, check_stored, digest,
                                memory, model, noise, pull, push, registry, store)
@@ -355,8 +353,7 @@ def test_others_are_answered_during_pushes(registry, other, start, store):
         # Far above what a free loop shows on the busiest machine: `make bench` has figures.
         assert times[len(times) // 2] < 1 and times[-1] < 30, (path, times[-5:])
     if not is_sanitized():
-        status = pathlib.Path(f"/proc/{modeld.process.pid}/status").read_text()
-        peak = int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
+        peak = memory_kib(modeld.process.pid, "HWM")
         print(f"most memory in two pushes: {peak} KiB")
         assert peak < 32 * 1024
 
